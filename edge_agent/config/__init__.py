@@ -1,0 +1,1 @@
+"""The tag map: YAML in, frozen references out, every error with its place."""

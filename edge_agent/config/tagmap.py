@@ -1,0 +1,306 @@
+"""The checked tag map as frozen references (what), without any I/O (how).
+
+The loader resolves everything here: names to objects, units to exact factors, defaults to values. What reads a tag map
+never parses text again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import time, timedelta
+from decimal import Decimal
+from enum import StrEnum
+from fractions import Fraction
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from edge_agent.model.movement import EventType
+from edge_agent.model.reading import TagRef
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """The ISA-95 equipment path, outermost first; `area`, `line`, `cell` may be unnamed (None)."""
+
+    enterprise: str
+    site: str
+    area: str | None = None
+    line: str | None = None
+    cell: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Calendar:
+    """The plant's time: `day_starts` is when a posting day begins, in `time_zone`."""
+
+    time_zone: ZoneInfo
+    day_starts: time
+    shifts: Mapping[str, time] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """Files, relative to the tag map's directory and resolved."""
+
+    ca: Path | None = None
+    cert: Path | None = None
+    key: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Mqtt:
+    """The broker. `root` is the first level (or levels) of every topic."""
+
+    host: str
+    port: int
+    tls: Tls | None
+    root: str
+    user: str | None = None
+    password_file: Path | None = None
+
+
+class WhenFull(StrEnum):
+    """What happens when the store reaches its cap; stopping is the only choice that loses nothing."""
+
+    STOP_AND_ALARM = "stop-and-alarm"
+
+
+@dataclass(frozen=True, slots=True)
+class Buffer:
+    """The store: `max_size` in bytes, `keep_sent` the replay window."""
+
+    max_size: int
+    keep_sent: timedelta
+    when_full: WhenFull = WhenFull.STOP_AND_ALARM
+
+
+@dataclass(frozen=True, slots=True)
+class OpcUaSource:
+    """One OPC UA session. `security` is None (SecurityPolicy None, named on purpose) or `Policy/Mode`."""
+
+    name: str
+    url: str
+    namespaces: Mapping[str, str]
+    sample: timedelta
+    security: str | None = None
+    user: str | None = None
+    password_file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ModbusSource:
+    """One Modbus device. `order` is the word order of multi-register values."""
+
+    name: str
+    url: str
+    unit_id: int
+    order: str
+    poll: timedelta
+
+
+Source = OpcUaSource | ModbusSource
+
+
+class TagType(StrEnum):
+    """What the device holds."""
+
+    BOOL = "bool"
+    INT16 = "int16"
+    UINT16 = "uint16"
+    INT32 = "int32"
+    UINT32 = "uint32"
+    INT64 = "int64"
+    UINT64 = "uint64"
+    FLOAT32 = "float32"
+    FLOAT64 = "float64"
+    STRING = "string"
+
+
+@dataclass(frozen=True, slots=True)
+class OpcUaAddress:
+    """A node by namespace URI (an index moves): `namespace_uri` and the rest of the NodeId, e.g. `s=::Order.No`."""
+
+    namespace_uri: str
+    identifier: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModbusAddress:
+    """A 0-based register or coil: `table` is hr, ir, co or di; `bit` within a register, else None."""
+
+    table: str
+    offset: int
+    bit: int | None = None
+    length: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """A unit of the map: `code` is UN/ECE Rec 20 (or X + Rec 21); `factor` times `base` is one of it, exactly."""
+
+    name: str
+    code: str
+    base: str
+    factor: Fraction
+
+
+@dataclass(frozen=True, slots=True)
+class Tag:
+    """One tag: value in raw units times `scale` is a quantity in `unit`."""
+
+    ref: TagRef
+    type: TagType
+    address: OpcUaAddress | ModbusAddress
+    unit: Unit | None = None
+    scale: Decimal = Decimal(1)
+    range: tuple[Decimal, Decimal] | None = None
+    write: bool = False
+
+
+class Posting(StrEnum):
+    """Whether a receiver posts a line; only `actual` is posted (events.md, Data)."""
+
+    ACTUAL = "actual"
+    BACKFLUSH = "backflush"
+    INFORMATION = "information"
+
+
+class Unproven(StrEnum):
+    """What happens to a delta whose continuity nothing proves (derivation.md, Counters)."""
+
+    BOOK = "book"
+    REVIEW = "review"
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """A material as MES and ERP know it; `number` is text, zeros included."""
+
+    number: str
+    name: str
+    klass: str
+    unit: Unit
+    posting: Posting = Posting.ACTUAL
+    lot_tracked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Cadence:
+    """When pending lines are cut into an event. `every` None means at once. `stream` carries the events."""
+
+    name: str
+    every: timedelta | None
+    stream: str
+    accepted_by: tuple[str, ...] = ()
+
+
+class Resets(StrEnum):
+    """Events that may reset a counter; each that happens is a sign of a reset."""
+
+    NEVER = "never"
+    RESTART = "restart"
+    ORDER = "order"
+    SHIFT = "shift"
+    DAY = "day"
+
+
+class Split(StrEnum):
+    """Where a delta goes that straddles a change of order; None in a rule is the default of derivation.md."""
+
+    OLD = "old"
+    NEW = "new"
+    REVIEW = "review"
+
+
+class OnSpan(StrEnum):
+    """Where a line goes that straddles the start of a posting day."""
+
+    END = "end"
+    REVIEW = "review"
+
+
+@dataclass(frozen=True, slots=True)
+class Counter:
+    """A totalizer. All figures in raw units of `tag` and seconds; `step` is the largest normal jump.
+
+    `wraps_at` is the first value never shown, `wraps_to` the one shown instead; modulus = wraps_at - wraps_to.
+    `max_rate` None means no bound is known. `sampling` is the source's sampling period.
+    """
+
+    tag: TagRef
+    sampling: timedelta
+    settle: timedelta
+    max_rate: Decimal | None = None
+    burst: Decimal = Decimal(0)
+    wraps_at: int | None = None
+    wraps_to: int = 0
+    resets: frozenset[Resets] = frozenset({Resets.RESTART})
+    review_over: Decimal | None = None
+    epoch_tag: TagRef | None = None
+
+    @property
+    def modulus(self) -> int | None:
+        """Distinct values before the counter shows the same one again; None where it never wraps."""
+        return None if self.wraps_at is None else self.wraps_at - self.wraps_to
+
+
+@dataclass(frozen=True, slots=True)
+class Handshake:
+    """A transaction counter: the block is written, then `trigger` incremented; `ack` echoes it.
+
+    `modulus` is that of the trigger's type. `quantity` and `container` are read together with the trigger.
+    """
+
+    trigger: TagRef
+    ack: TagRef
+    result: TagRef | None
+    quantity: TagRef
+    container: TagRef | None
+    modulus: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One movement rule. `factor` turns a raw value into the material's unit, exactly. `was` is its former name."""
+
+    name: str
+    event: EventType
+    material: Material
+    signal: Counter | Handshake
+    factor: Fraction
+    source_unit: Unit
+    cadence: Cadence
+    from_: str | None = None
+    to: str | None = None
+    order: TagRef | None = None
+    split: Split | None = None
+    on_span: OnSpan = OnSpan.END
+    unproven: Unproven = Unproven.REVIEW
+    was: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TagMap:
+    """Everything a line's agent is told. `config_hash` is the SHA-256 of the files' bytes, in hexadecimal."""
+
+    agent: str
+    line: Line
+    calendar: Calendar
+    mqtt: Mqtt
+    buffer: Buffer
+    sources: Mapping[str, Source]
+    tags: Mapping[TagRef, Tag]
+    units: Mapping[str, Unit]
+    materials: Mapping[str, Material]
+    cadences: Mapping[str, Cadence]
+    rules: Mapping[str, Rule]
+    config_hash: str
+    max_skew: timedelta = timedelta(seconds=5)
+
+    @property
+    def streams(self) -> tuple[str, ...]:
+        """Stream names by priority, highest first; `ops` carries reviews and exceptions."""
+        known = ("critical", "routine", "bulk")
+        extra = sorted({c.stream for c in self.cadences.values()} - {*known, "ops"})
+        return (*known, *extra, "ops")

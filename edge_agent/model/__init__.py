@@ -1,0 +1,1 @@
+"""Plain frozen data that every layer shares; no behaviour beyond what the data itself proves."""

@@ -1,0 +1,54 @@
+"""Confirmations of a physical movement by a PLC or SCADA, and the agent's answers to them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+
+from edge_agent.model.reading import Instant, Reading, TagRef
+
+
+class Result(IntEnum):
+    """The result code written beside the acknowledgement (derivation.md, Handshakes)."""
+
+    DONE = 0
+    FAILED_CHECK = 1
+    CONFLICT = 2
+    BUSY = 3
+    IN_REVIEW = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A transaction-counter handshake as read coherently in one request.
+
+    `number` is the trigger's value, `acknowledged` the value found in the ack tag (None where it could not be read).
+    `values` holds every other tag the rule names, read together with the trigger. `conflicting` is set by the pipeline
+    when the store already knows this number's natural key: such a block is never booked by itself.
+    """
+
+    rule: str
+    number: int
+    acknowledged: int | None
+    values: Mapping[TagRef, Reading]
+    received: Instant
+    conflicting: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """The acknowledgement of `number` has been written to the device: the handshake is over on our side."""
+
+    rule: str
+    number: int
+    received: Instant
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledge:
+    """To be written to the device, only after the commit that holds the movement."""
+
+    rule: str
+    number: int
+    result: Result

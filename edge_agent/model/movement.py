@@ -1,0 +1,192 @@
+"""What the derivation decides: lines, reviews, gaps, and the drafts of events."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import Decimal
+from enum import StrEnum
+
+
+class EventType(StrEnum):
+    """Short event names; the CloudEvents type is `io.edgeagent.<name>.v1` (events.md, Types)."""
+
+    CONSUMED = "material.consumed"
+    PRODUCED = "material.produced"
+    MOVED = "material.moved"
+    IN_REVIEW = "movement.inreview"
+    EXCEPTION = "exception.raised"
+
+
+class Flag(StrEnum):
+    """Why a booked line deserves a second look; carried in its evidence (derivation.md)."""
+
+    SPANNED_OUTAGE = "spannedOutage"
+    SPANS_POSTING_DAY = "spansPostingDay"
+    STRADDLED_ORDER = "straddledOrder"
+    UNPROVEN = "unproven"
+    WRAPPED = "wrapped"
+    GLITCH = "glitch"
+    RESET = "reset"
+    SKIPPED_READINGS = "skippedReadings"
+    SOURCE_TIME_REFUSED = "sourceTimeRefused"
+    WALL_CLOCK_ELAPSED = "wallClockElapsed"
+    SKIPPED_NUMBERS = "skippedNumbers"
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """What pending lines are accumulated by (derivation.md, Cadence).
+
+    `order` is None where no order runs. `from_`/`to` are storage locations, None where the event has no such side.
+    """
+
+    rule: str
+    event: EventType
+    material: str
+    order: str | None
+    from_: str | None
+    to: str | None
+    posting_day: date
+    container: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """From a booked quantity back to raw readings. Positions are raw units, unrolled within the epoch."""
+
+    epoch: int
+    from_position: int
+    to_position: int
+    first_time: datetime
+    last_time: datetime
+    samples: int
+    raw_before: str
+    raw_after: str
+    status_codes: tuple[int, ...] = ()
+    flags: tuple[Flag, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A quantity of one key over one contiguous range of positions: `quantity` in `unit`, the material's unit."""
+
+    key: Key
+    quantity: Decimal
+    unit: str
+    source_quantity: Decimal
+    source_unit: str
+    start_time: datetime
+    time: datetime
+    evidence: Evidence
+
+
+class LineState(StrEnum):
+    """Where a line of the ledger stands; the accounting identity sums over all of them."""
+
+    PENDING = "pending"
+    CUT = "cut"
+    IN_REVIEW = "in_review"
+    BOOKED_BY_REVIEW = "booked_by_review"
+    REJECTED = "rejected"
+    EXCLUDED = "excluded"
+
+
+class Cause(StrEnum):
+    """Why something is in review or is a gap; stable words that people and machines read."""
+
+    RESET_OR_WRAP = "reset-or-wrap"
+    RESET_OR_GLITCH = "reset-or-glitch"
+    FELL = "fell"
+    ROSE_TOO_FAST = "rose-too-fast"
+    SEVERAL_WRAPS = "several-wraps"
+    REVIEW_OVER = "review-over"
+    UNPROVEN = "unproven"
+    STRADDLED_ORDER = "straddled-order"
+    RESTORED = "restored"
+    RESET = "reset"
+    SKIPPED_NUMBERS = "skipped-numbers"
+    NUMBER_FELL = "number-fell"
+    CONFLICT = "conflict"
+    IN_DOUBT = "in-doubt"
+    FAILED_CHECK = "failed-check"
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One way a doubtful movement may have gone; a person picks one. `quantity` in the material's unit."""
+
+    quantity: Decimal
+    why: str
+    key: Key
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """A doubtful movement: nothing is booked until a person (or a rule of the tag map) decides.
+
+    `id` is unique in the store: `<rule>/<epoch>/<serial>`. `quantity_doubted` tells whether the epoch ended (True) or
+    only the order is open and the positions of `line` stay in the identity (False).
+    """
+
+    id: str
+    cause: Cause
+    key: Key
+    candidates: tuple[Candidate, ...]
+    line: Line
+    quantity_doubted: bool
+    opened: datetime
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """What could not be seen, with bounds in the material's unit; `maximum` None where nothing bounds it."""
+
+    id: str
+    cause: Cause
+    key: Key
+    minimum: Decimal
+    maximum: Decimal | None
+    since: datetime
+    until: datetime
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class EventDraft:
+    """An event before the store gives it its place: the renderer turns it into bytes inside the commit.
+
+    All `lines` share event type, order and posting day; `review` and `gap` are set on the ops events. `decision` names
+    the review that a person settled with this event: its `movement.inreview` becomes the `causationid`.
+    """
+
+    type: EventType
+    stream: str
+    time: datetime
+    lines: tuple[Line, ...] = ()
+    review: Review | None = None
+    gap: Gap | None = None
+    decision: Decision | None = None
+    accepted_by: tuple[str, ...] = ()
+    notes: Mapping[str, str] = field(default_factory=dict)
+
+
+class Verdict(StrEnum):
+    """What a person decided on a review."""
+
+    ACCEPTED = "accepted"
+    REJECTED = "rejected"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A person's word on a review. `candidate` counts from 1, None when rejected."""
+
+    review: Review
+    verdict: Verdict
+    candidate: int | None
+    by: str
+    reason: str
+    at: datetime

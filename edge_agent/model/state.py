@@ -1,0 +1,137 @@
+"""What the derivation remembers between inputs; all of it is stored in the same transaction as its output.
+
+The state is one mapping per kind of thing, keyed by the thing's name: rules, order tags, sources, cadences. Each value
+is frozen and replaced whole, so the store writes only what changed.
+"""
+
+from __future__ import annotations
+
+from collections import ChainMap
+from collections.abc import MutableMapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from edge_agent.model.movement import Line
+from edge_agent.model.reading import Instant, Link, Quality, Scalar, TagRef
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """A counter in doubt: the values seen since it left the last booked one (derivation.md, Counters).
+
+    `first_raw` and `since` began the present plateau; it is settled once `settle` has passed since then. `last_raw` and
+    `last_at` are the newest reading of it.
+    """
+
+    since: Instant
+    first_raw: int
+    last_raw: int
+    last_at: Instant
+    last_time: datetime
+    samples: int
+    fell: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CounterState:
+    """A totalizer's baseline in its present epoch. `first_raw`, `last_raw`, `wraps` alone prove what ran through it."""
+
+    epoch: int
+    first_raw: int
+    last_raw: int
+    wraps: int
+    last_at: Instant
+    last_time: datetime
+    reset_signs: tuple[str, ...] = ()
+    outage: bool = False
+    proven: bool = True
+    skipped: int = 0
+    restored: bool = False
+    hold: Hold | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HandshakeState:
+    """A transaction counter's latest number.
+
+    `content` is the SHA-256 of the block's values; `released` tells that our acknowledgement has been written.
+    """
+
+    epoch: int
+    first_number: int
+    latest: int
+    wraps: int
+    content: str
+    result: int
+    released: bool
+    restarted: bool = False
+    restored: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RuleState:
+    """All that one rule remembers. `pending` are its lines not yet cut, the last of them still open for growth."""
+
+    signal: CounterState | HandshakeState | None = None
+    pending: tuple[Line, ...] = ()
+    serial: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class OrderState:
+    """The latest values of an order tag, oldest first: (order or None, since when)."""
+
+    history: tuple[tuple[str | None, datetime], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SourceState:
+    """A source's session as last seen. `start_time` is the server's own."""
+
+    link: Link
+    start_time: datetime | None
+    last_received: Instant | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CadenceState:
+    """When a cadence's pending lines are next cut, by the wall clock; None while nothing is pending."""
+
+    due: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class TagState:
+    """The last value seen of a tag whose change means something (an epoch tag)."""
+
+    value: Scalar | None
+    quality: Quality
+
+
+@dataclass(slots=True)
+class State:
+    """Everything remembered, by kind. `branch` is written to, `adopt` takes the branch over after COMMIT."""
+
+    rules: MutableMapping[str, RuleState] = field(default_factory=dict)
+    orders: MutableMapping[TagRef, OrderState] = field(default_factory=dict)
+    sources: MutableMapping[str, SourceState] = field(default_factory=dict)
+    cadences: MutableMapping[str, CadenceState] = field(default_factory=dict)
+    tags: MutableMapping[TagRef, TagState] = field(default_factory=dict)
+
+    def branch(self) -> State:
+        """A state that reads through to this one and keeps its own writes apart."""
+        return State(
+            ChainMap({}, self.rules),
+            ChainMap({}, self.orders),
+            ChainMap({}, self.sources),
+            ChainMap({}, self.cadences),
+            ChainMap({}, self.tags),
+        )
+
+    def adopt(self, changed: State) -> None:
+        """Take over what a branch has changed (see `Outcome.changed`)."""
+        self.rules.update(changed.rules)
+        self.orders.update(changed.orders)
+        self.sources.update(changed.sources)
+        self.cadences.update(changed.cadences)
+        self.tags.update(changed.tags)

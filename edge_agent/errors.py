@@ -8,6 +8,7 @@ EdgeAgentError
 │   └── NaturalKeyTaken     a confirmation's natural key is already booked
 ├── SourceError             a device cannot be reached or answers wrongly
 ├── BrokerError             the MQTT broker refused or lost something
+├── EventInvalid            a draft that no valid event can be made of (a quantity no decimal string can carry)
 └── ControlError            a request over the control socket was refused (unknown review, already decided, …)
 """
 
@@ -49,6 +50,10 @@ class SourceError(EdgeAgentError):
 
 class BrokerError(EdgeAgentError):
     """The MQTT broker refused or lost something."""
+
+
+class EventInvalid(EdgeAgentError):
+    """A draft that no valid event can be made of: a quantity the format cannot carry, a time without a zone."""
 
 
 class ControlError(EdgeAgentError):

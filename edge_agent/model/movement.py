@@ -104,6 +104,8 @@ class Cause(StrEnum):
     REVIEW_OVER = "review-over"
     UNPROVEN = "unproven"
     STRADDLED_ORDER = "straddled-order"
+    ORDER_UNKNOWN = "order-unknown"
+    STRADDLED_DAY = "straddled-day"
     RESTORED = "restored"
     RESET = "reset"
     SKIPPED_NUMBERS = "skipped-numbers"

@@ -97,3 +97,10 @@ class Tick:
     """The passing of time, as an input: the engine has no clock of its own."""
 
     received: Instant
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """A request to cut every pending line into events now, whatever the cadence."""
+
+    received: Instant

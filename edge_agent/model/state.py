@@ -10,26 +10,32 @@ from collections import ChainMap
 from collections.abc import MutableMapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
+from typing import TypeVar
 
 from edge_agent.model.movement import Line
 from edge_agent.model.reading import Instant, Link, Quality, Scalar, TagRef
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 
 @dataclass(frozen=True, slots=True)
 class Hold:
     """A counter in doubt: the values seen since it left the last booked one (derivation.md, Counters).
 
-    `first_raw` and `since` began the present plateau; it is settled once `settle` has passed since then. `last_raw` and
-    `last_at` are the newest reading of it.
+    `since` began the present plateau; it is settled once `settle` has passed since then. `raw`, `at` and `time` are its
+    newest reading, `elapsed` its seconds since the booked one. `left` tells that some value lay outside the band of the
+    booked one.
     """
 
     since: Instant
-    first_raw: int
-    last_raw: int
-    last_at: Instant
-    last_time: datetime
+    raw: int
+    at: Instant
+    time: datetime
+    elapsed: Decimal
     samples: int
-    fell: bool
+    left: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +50,6 @@ class CounterState:
     last_time: datetime
     reset_signs: tuple[str, ...] = ()
     outage: bool = False
-    proven: bool = True
     skipped: int = 0
     restored: bool = False
     hold: Hold | None = None
@@ -86,11 +91,15 @@ class OrderState:
 
 @dataclass(frozen=True, slots=True)
 class SourceState:
-    """A source's session as last seen. `start_time` is the server's own."""
+    """A source's session as last seen. `start_time` is the server's own.
+
+    `received` is the instant of its newest delivery, `before` that of the one before.
+    """
 
     link: Link
     start_time: datetime | None
-    last_received: Instant | None = None
+    received: Instant | None = None
+    before: Instant | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,10 +137,18 @@ class State:
             ChainMap({}, self.tags),
         )
 
+    def own(self) -> State:
+        """Of a branch: only what was written to it."""
+        return State(_own(self.rules), _own(self.orders), _own(self.sources), _own(self.cadences), _own(self.tags))
+
     def adopt(self, changed: State) -> None:
-        """Take over what a branch has changed (see `Outcome.changed`)."""
+        """Take over what a branch has changed (see `own`)."""
         self.rules.update(changed.rules)
         self.orders.update(changed.orders)
         self.sources.update(changed.sources)
         self.cadences.update(changed.cadences)
         self.tags.update(changed.tags)
+
+
+def _own(mapping: MutableMapping[K, V]) -> MutableMapping[K, V]:
+    return mapping.maps[0] if isinstance(mapping, ChainMap) else mapping

@@ -1,0 +1,1 @@
+"""From signals to quantities: a pure fold over inputs, without I/O, clock or log."""

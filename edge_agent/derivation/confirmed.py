@@ -1,0 +1,216 @@
+"""Confirmed movements: the transaction-counter handshake as one state machine (derivation.md, Handshakes).
+
+A block's number says which transaction it is. Equal to the latest: the same one, acknowledged again. One more: a new
+one. Anything else is a skipped number, a wrap, or a restart of the PLC's count. Acknowledgements are decided here and
+written by the shell after the commit, never before.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from decimal import Decimal
+
+from edge_agent.config.tagmap import Handshake
+from edge_agent.model.confirmation import Block, Result
+from edge_agent.model.movement import Cause, Flag
+from edge_agent.model.reading import Quality, Reading
+from edge_agent.model.state import HandshakeState
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Positions of a transaction in its epoch: (number - 1, number) unrolled; both alike where it takes none."""
+
+    epoch: int
+    from_position: int
+    to_position: int
+
+
+@dataclass(frozen=True, slots=True)
+class Booking:
+    """The transaction is new and its block proves the quantity (raw units of the quantity tag)."""
+
+    place: Place
+    quantity: int | Decimal
+    container: str | None
+    flags: tuple[Flag, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Suspicion:
+    """The transaction happened, but what it moved, or that it is new, is doubtful. `quantity` None: unreadable."""
+
+    place: Place
+    cause: Cause
+    quantity: int | Decimal | None
+    container: str | None
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """Numbers that were never shown to us (`numbers` of them), or a movement left open by the PLC (0)."""
+
+    cause: Cause
+    numbers: int
+    message: str
+
+
+Finding = Booking | Suspicion | Skipped
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The new state, what was found, and the result code to acknowledge with (None: nothing to acknowledge)."""
+
+    state: HandshakeState
+    findings: tuple[Finding, ...] = ()
+    acknowledge: Result | None = None
+
+
+def confirm(handshake: Handshake, state: HandshakeState | None, block: Block) -> Verdict:
+    """Take one coherent block in. A block whose ack tag could not be read must not be passed here."""
+    content = fingerprint(handshake, block)
+    if state is None:
+        return _first_sight(handshake, block, content)
+    if state.restored:
+        return _after_restore(handshake, state, block, content)
+    if block.number == state.latest:
+        return _same_number(handshake, state, block, content)
+    forward = (block.number - state.latest) % handshake.modulus
+    if block.number < state.latest and forward != 1:
+        return _number_fell(handshake, state, block, content)
+    wraps = state.wraps + (block.number < state.latest)
+    if forward == 1:
+        advanced = replace(state, latest=block.number, wraps=wraps, restarted=False)
+        return _new(handshake, advanced, block, content)
+    skipped = forward - 1
+    message = f"numbers {state.latest + 1} to {block.number - 1} were never shown"
+    begun = _begin(state.epoch + 1, block.number)
+    verdict = _new(handshake, begun, block, content, (Flag.SKIPPED_NUMBERS,))
+    return replace(verdict, findings=(Skipped(Cause.SKIPPED_NUMBERS, skipped, message), *verdict.findings))
+
+
+def released(state: HandshakeState, number: int) -> HandshakeState:
+    """Our acknowledgement of `number` has been written."""
+    return replace(state, released=True) if state.latest == number else state
+
+
+def fingerprint(handshake: Handshake, block: Block) -> str:
+    """SHA-256 (hex) over what the block says: equal contents of one number are the same transaction."""
+    parts = [f"{tag}={_shown(block.values.get(tag))}" for tag in (handshake.quantity, handshake.container) if tag]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _shown(reading: Reading | None) -> str:
+    return "?" if reading is None or reading.quality is not Quality.GOOD else repr(reading.value)
+
+
+def _place(handshake: Handshake, state: HandshakeState) -> Place:
+    number = state.latest + state.wraps * handshake.modulus
+    return Place(state.epoch, number - 1, number)
+
+
+def _begin(epoch: int, number: int) -> HandshakeState:
+    """A fresh epoch in which `number` is the first transaction."""
+    return HandshakeState(epoch, number - 1, number, 0, "", Result.DONE, released=False)
+
+
+def _first_sight(handshake: Handshake, block: Block, content: str) -> Verdict:
+    """Booked if the PLC still waits for an answer, else it is only where we begin."""
+    if block.acknowledged == block.number:
+        return Verdict(HandshakeState(1, block.number, block.number, 0, content, Result.DONE, released=True))
+    return _new(handshake, _begin(1, block.number), block, content)
+
+
+def _new(
+    handshake: Handshake, state: HandshakeState, block: Block, content: str, flags: tuple[Flag, ...] = ()
+) -> Verdict:
+    """A transaction not seen before: its block is checked, then booked, or refused and put to review."""
+    quantity, container, fault = _read(handshake, block)
+    if block.conflicting:
+        fault, cause, result = "its natural key is already in the store", Cause.CONFLICT, Result.CONFLICT
+    else:
+        cause, result = Cause.FAILED_CHECK, Result.FAILED_CHECK
+    place = _place(handshake, state)
+    if fault is None and quantity is not None:
+        after = replace(state, content=content, result=Result.DONE, released=False)
+        return Verdict(after, (Booking(place, quantity, container, flags),), Result.DONE)
+    doubt = Suspicion(place, cause, quantity, container, f"number {block.number}: {fault}")
+    return Verdict(replace(state, content=content, result=result, released=False), (doubt,), result)
+
+
+def _read(handshake: Handshake, block: Block) -> tuple[int | Decimal | None, str | None, str | None]:
+    """(quantity, container, what is wrong): a quantity only where it can be read as a positive number."""
+    reading = block.values.get(handshake.quantity)
+    value = reading.value if reading is not None and reading.quality is Quality.GOOD else None
+    if isinstance(value, bool) or not isinstance(value, int | Decimal):
+        return None, None, f"{handshake.quantity} is not a good number ({_shown(reading)})"
+    container, fault = _container(handshake, block)
+    if value <= 0:
+        return None, container, f"{handshake.quantity} is {value}, not a positive quantity"
+    return value, container, fault
+
+
+def _container(handshake: Handshake, block: Block) -> tuple[str | None, str | None]:
+    if handshake.container is None:
+        return None, None
+    reading = block.values.get(handshake.container)
+    if reading is None or reading.quality is not Quality.GOOD or not isinstance(reading.value, str):
+        return None, f"{handshake.container} is not good text ({_shown(reading)})"
+    return reading.value.strip() or None, None
+
+
+def _same_number(handshake: Handshake, state: HandshakeState, block: Block, content: str) -> Verdict:
+    """The latest number again: acknowledged again if the PLC still waits; other content then is a conflict.
+
+    A conflict ends the epoch, so that what a person books for it has a place of its own.
+    """
+    if block.acknowledged == block.number:
+        return Verdict(state if state.released else replace(state, released=True))
+    if content == state.content:
+        return Verdict(replace(state, released=False), (), Result(state.result))
+    position = _place(handshake, state).to_position
+    quantity, container, _ = _read(handshake, block)
+    message = f"number {block.number} came again with other content"
+    doubt = Suspicion(Place(state.epoch, position, position), Cause.CONFLICT, quantity, container, message)
+    begun = HandshakeState(state.epoch + 1, block.number, block.number, 0, content, Result.CONFLICT, released=False)
+    return Verdict(begun, (doubt,), Result.CONFLICT)
+
+
+def _number_fell(handshake: Handshake, state: HandshakeState, block: Block, content: str) -> Verdict:
+    """A lower number: the PLC's count began anew (signed), a trigger was withdrawn, or nobody knows."""
+    if state.restarted:
+        if block.acknowledged == block.number:
+            begun = HandshakeState(state.epoch + 1, block.number, block.number, 0, content, Result.DONE, released=True)
+            return Verdict(begun)
+        return _new(handshake, _begin(state.epoch + 1, block.number), block, content)
+    if block.number == state.latest - 1 and not state.released:
+        message = (
+            f"number {state.latest} was withdrawn before its acknowledgement; it must come again as {state.latest}"
+        )
+        return Verdict(state, (Skipped(Cause.IN_DOUBT, 0, message),))
+    quantity, container, _ = _read(handshake, block)
+    message = f"number {block.number} after {state.latest}, without a sign of a restart"
+    begun = replace(_begin(state.epoch + 1, block.number), content=content, result=Result.IN_REVIEW)
+    doubt = Suspicion(_place(handshake, begun), Cause.NUMBER_FELL, quantity, container, message)
+    return Verdict(begun, (doubt,), Result.IN_REVIEW)
+
+
+def _after_restore(handshake: Handshake, state: HandshakeState, block: Block, content: str) -> Verdict:
+    """Numbers past the restored one may have been booked by the lost store: a person decides (invariant 13)."""
+    settled = replace(state, restored=False)
+    if block.number == state.latest:
+        return _same_number(handshake, settled, block, content)
+    quantity, container, _ = _read(handshake, block)
+    message = f"the store was restored at number {state.latest}; number {block.number} may be booked already"
+    begun = replace(_begin(state.epoch + 1, block.number), content=content, result=Result.IN_REVIEW)
+    doubt = Suspicion(_place(handshake, begun), Cause.RESTORED, quantity, container, message)
+    findings: tuple[Finding, ...] = (doubt,)
+    between = (block.number - state.latest) % handshake.modulus - 1
+    if between > 0:
+        unseen = f"{between} numbers between {state.latest} and {block.number} fell into the restore"
+        findings = (Skipped(Cause.RESTORED, between, unseen), doubt)
+    acknowledge = None if block.acknowledged == block.number else Result.IN_REVIEW
+    return Verdict(replace(begun, released=acknowledge is None), findings, acknowledge)

@@ -1,0 +1,130 @@
+"""Handshake rules at work: blocks in, and what `confirmed` finds in them as lines, reviews and gaps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from decimal import Decimal
+
+from edge_agent.config.tagmap import Handshake, Rule
+from edge_agent.derivation import cadence, confirmed
+from edge_agent.derivation.booking import Books
+from edge_agent.derivation.enrich import attribute, event_time
+from edge_agent.model.confirmation import Acknowledge, Block, Released
+from edge_agent.model.movement import Candidate, Evidence, Key
+from edge_agent.model.outcome import EpochMark, NaturalKey
+from edge_agent.model.state import HandshakeState
+
+
+@dataclass(frozen=True, slots=True)
+class HandshakeRule:
+    """A rule whose signal is a transaction-counter handshake."""
+
+    rule: Rule
+    spec: Handshake
+
+    @property
+    def name(self) -> str:
+        """The rule's name."""
+        return self.rule.name
+
+    def state(self, work: Books) -> HandshakeState | None:
+        """The latest number; None before the first block."""
+        signal = work.rule(self.name).signal
+        return signal if isinstance(signal, HandshakeState) else None
+
+    def keep(self, work: Books, after: HandshakeState) -> None:
+        """Remember the latest number, and the proof of its epoch."""
+        work.put(self.name, replace(work.rule(self.name), signal=after))
+        mark = EpochMark(self.name, after.epoch, after.first_number, after.latest, after.wraps, self.spec.modulus)
+        work.outcome.epochs[self.name, after.epoch] = mark
+
+
+def confirm(work: Books, one: HandshakeRule, block: Block) -> None:
+    """One coherent block; an unreadable ack tag makes it none (it is read again by the source)."""
+    if block.acknowledged is None:
+        work.count(one.name, "not_a_block")
+        return
+    before = one.state(work)
+    verdict = confirmed.confirm(one.spec, before, block)
+    if verdict.state != before:
+        one.keep(work, verdict.state)
+    for found in verdict.findings:
+        _finding(work, one, block, verdict.state, found)
+    if verdict.acknowledge is not None:
+        work.outcome.acknowledgements.append(Acknowledge(one.name, block.number, verdict.acknowledge))
+    if before is not None and not verdict.findings:
+        work.count(one.name, "repeated")
+
+
+def release(work: Books, one: HandshakeRule, done: Released) -> None:
+    """Our acknowledgement has been written to the device."""
+    state = one.state(work)
+    if state is not None:
+        after = confirmed.released(state, done.number)
+        if after != state:
+            one.keep(work, after)
+
+
+def restarted(work: Books, one: HandshakeRule) -> None:
+    """The PLC restarted: its count may begin anew."""
+    state = one.state(work)
+    if state is not None and not state.restarted:
+        one.keep(work, replace(state, restarted=True))
+
+
+def _finding(work: Books, one: HandshakeRule, block: Block, state: HandshakeState, found: confirmed.Finding) -> None:
+    rule = one.rule
+    time = _time(work, one, block)
+    match found:
+        case confirmed.Booking():
+            proof = replace(_evidence(block, found.place, time), flags=found.flags)
+            line = work.line(rule, _key(work, rule, time, found.container), found.quantity, proof)
+            name = f"{rule.name}/{found.place.epoch}/{found.place.to_position}"
+            work.outcome.natural_keys.append(NaturalKey(rule.name, name, state.content))
+            work.book(rule, line)
+            cadence.after_booking(work, rule, block.received.wall)
+        case confirmed.Suspicion():
+            _suspect(work, rule, found, _key(work, rule, time, found.container), _evidence(block, found.place, time))
+        case confirmed.Skipped():
+            bounds = (Decimal(0), None if found.numbers else Decimal(0))
+            key = _key(work, rule, time, None)
+            work.gap(rule, found.cause, key, bounds=bounds, span=(time, time), message=found.message)
+
+
+def _suspect(work: Books, rule: Rule, found: confirmed.Suspicion, key: Key, proof: Evidence) -> None:
+    """A transaction in doubt goes to review; its number stays in the identity if it took one."""
+    line = work.line(rule, key, found.quantity or 0, proof)
+    ways = [Candidate(Decimal(0), "did not happen, or is booked already", key)]
+    if found.quantity is not None:
+        ways.insert(0, Candidate(line.quantity, "happened as the block says", key))
+    doubted = proof.from_position == proof.to_position
+    work.review(rule, found.cause, tuple(ways), line, quantity_doubted=doubted, message=found.message)
+
+
+def _time(work: Books, one: HandshakeRule, block: Block) -> datetime:
+    """When the movement happened: the block's own time where the device states it."""
+    quantity = block.values.get(one.spec.quantity)
+    if quantity is None:
+        return block.received.wall
+    return event_time(quantity, work.state.sources.get(one.spec.trigger.source), work.map.max_skew)[0]
+
+
+def _key(work: Books, rule: Rule, time: datetime, container: str | None) -> Key:
+    known = work.state.orders.get(rule.order) if rule.order is not None else None
+    order = attribute(rule, known, time, time, time - time).orders[0]
+    return work.key(rule, order, time, container)
+
+
+def _evidence(block: Block, place: confirmed.Place, time: datetime) -> Evidence:
+    return Evidence(
+        epoch=place.epoch,
+        from_position=place.from_position,
+        to_position=place.to_position,
+        first_time=time,
+        last_time=time,
+        samples=1,
+        raw_before=str(block.acknowledged),
+        raw_after=str(block.number),
+        status_codes=tuple(dict.fromkeys(reading.status for reading in block.values.values())),
+    )

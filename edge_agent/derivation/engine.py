@@ -1,0 +1,133 @@
+"""The fold: (state, inputs) → what must be committed together. Pure; decides everything, does nothing.
+
+There is one total order of inputs, the order of ingest. What this module decides can be replayed from a recording byte
+for byte.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import replace
+
+from edge_agent.config.tagmap import Counter, Handshake, Rule, TagMap
+from edge_agent.derivation import cadence, confirming, counter, counting
+from edge_agent.derivation.booking import Books
+from edge_agent.derivation.confirming import HandshakeRule
+from edge_agent.derivation.counting import CounterRule
+from edge_agent.derivation.enrich import event_time, with_order
+from edge_agent.model.confirmation import Block, Released
+from edge_agent.model.movement import Decision
+from edge_agent.model.outcome import Outcome
+from edge_agent.model.reading import Cut, Instant, Link, Quality, Reading, SourceChange, TagRef, Tick
+from edge_agent.model.state import SourceState, State, TagState
+
+Input = Reading | SourceChange | Block | Released | Tick | Cut | Decision
+"""Everything that can move the engine; each carries its own instant."""
+
+
+class Engine:
+    """The rules of one tag map, ready to fold inputs. Holds no state of its own."""
+
+    def __init__(self, tag_map: TagMap) -> None:
+        self._map = tag_map
+        rules = tag_map.rules.values()
+        self._counters = [CounterRule(rule, rule.signal) for rule in rules if isinstance(rule.signal, Counter)]
+        self._handshakes = {
+            rule.name: HandshakeRule(rule, rule.signal) for rule in rules if isinstance(rule.signal, Handshake)
+        }
+        self._by_tag: dict[TagRef, list[CounterRule]] = defaultdict(list)
+        self._by_epoch_tag: dict[TagRef, list[CounterRule]] = defaultdict(list)
+        for one in self._counters:
+            self._by_tag[one.spec.tag].append(one)
+            if one.spec.epoch_tag is not None:
+                self._by_epoch_tag[one.spec.epoch_tag].append(one)
+        self._by_cadence: dict[str, list[Rule]] = defaultdict(list)
+        for rule in rules:
+            self._by_cadence[rule.cadence.name].append(rule)
+        self._order_tags = {rule.order for rule in rules if rule.order is not None}
+
+    def handshake_sources(self) -> dict[str, str]:
+        """The source that each handshake rule's acknowledgements go to."""
+        return {name: one.spec.trigger.source for name, one in self._handshakes.items()}
+
+    def fold(self, state: State, inputs: Iterable[Input]) -> Outcome:
+        """Fold `inputs`, in their order, into what one transaction must hold; `state` itself is not changed."""
+        work = Books(self._map, state)
+        for item in inputs:
+            self._step(work, item)
+        work.outcome.changed = work.state.own()
+        return work.outcome
+
+    def _step(self, work: Books, item: Input) -> None:
+        match item:
+            case Reading():
+                self._reading(work, item)
+            case Tick():
+                self._tick(work, item.received)
+            case Block():
+                _received(work, self._handshakes[item.rule].spec.trigger.source, item.received)
+                confirming.confirm(work, self._handshakes[item.rule], item)
+            case Released():
+                confirming.release(work, self._handshakes[item.rule], item)
+            case SourceChange():
+                self._source(work, item)
+            case Cut():
+                for rules in self._by_cadence.values():
+                    cadence.cut(work, rules)
+            case Decision():
+                work.decide(item, self._map.rules)
+
+    def _reading(self, work: Books, reading: Reading) -> None:
+        source = _received(work, reading.tag.source, reading.received)
+        time, refused = event_time(reading, source, self._map.max_skew)
+        if reading.tag in self._order_tags:
+            changed = with_order(work.state.orders.get(reading.tag), reading, time)
+            if changed is not None:
+                work.state.orders[reading.tag] = changed
+        if reading.tag in self._by_epoch_tag and reading.quality is Quality.GOOD:
+            known = work.state.tags.get(reading.tag)
+            if known is None or known.value != reading.value:
+                work.state.tags[reading.tag] = TagState(reading.value, reading.quality)
+            if known is not None and known.value != reading.value:
+                for one in self._by_epoch_tag[reading.tag]:
+                    counting.sign(work, one, counter.EPOCH_TAG, outage=False)
+        for one in self._by_tag.get(reading.tag, ()):
+            counting.count(work, one, reading, time, refused=refused)
+
+    def _tick(self, work: Books, now: Instant) -> None:
+        for one in self._counters:
+            counting.settle(work, one, now)
+        for rules in self._by_cadence.values():
+            cadence.cut_if_due(work, rules, now.wall)
+
+    def _source(self, work: Books, change: SourceChange) -> None:
+        """A session began or ended. What is seen next spans an outage; a changed StartTime is a sign of a reset."""
+        known = work.state.sources.get(change.source)
+        if known is None:
+            work.state.sources[change.source] = SourceState(change.link, change.start_time)
+            return
+        if change.link is Link.LOST:
+            work.state.sources[change.source] = replace(known, link=Link.LOST)
+            return
+        work.state.sources[change.source] = replace(known, link=Link.UP, start_time=change.start_time)
+        sign = None
+        if change.start_time is None or known.start_time is None:
+            sign = counter.SESSION
+        elif change.start_time != known.start_time:
+            sign = counter.RESTART
+        for one in self._counters:
+            if one.spec.tag.source == change.source:
+                counting.sign(work, one, sign, outage=True)
+        for other in self._handshakes.values():
+            if sign is not None and other.spec.trigger.source == change.source:
+                confirming.restarted(work, other)
+
+
+def _received(work: Books, name: str, received: Instant) -> SourceState:
+    """The source with this delivery's instant noted."""
+    known = work.state.sources.get(name) or SourceState(Link.UP, None)
+    if known.received != received:
+        known = replace(known, received=received, before=known.received)
+        work.state.sources[name] = known
+    return known

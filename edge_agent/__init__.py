@@ -1,5 +1,3 @@
 """OT edge agent: keeps a plant's inventory true at its source."""
 
-from importlib.metadata import version
-
-__version__ = version("ot-edge-agent")
+__version__ = "0.1.0"

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from edge_agent.errors import ControlError, EdgeAgentError
+from edge_agent.errors import AgentUnreachable, ControlError, EdgeAgentError
 
 SOCKET_NAME = "control.sock"
 _LIMIT = 1 << 20
@@ -77,7 +77,8 @@ def ask(directory: Path, do: str, **arguments: object) -> dict[str, Any]:
     """Ask the agent running on `directory`; blocks until it answers.
 
     Raises:
-        ControlError: nobody listens, the answer does not come, or the agent refuses.
+        AgentUnreachable: nobody listens, or the answer does not come.
+        ControlError: the agent refuses.
     """
     with socket.socket(socket.AF_UNIX) as client:
         client.settimeout(_ANSWER_SECONDS)
@@ -88,7 +89,7 @@ def ask(directory: Path, do: str, **arguments: object) -> dict[str, Any]:
             answer = json.loads(client.makefile("rb").readline() or b"{}")
         except (OSError, ValueError) as error:
             msg = f"no agent answers on {directory / SOCKET_NAME} ({error}); is it running?"
-            raise ControlError(msg) from error
+            raise AgentUnreachable(msg) from error
     if not answer.get("ok"):
         raise ControlError(str(answer.get("error", "the agent ended before it answered")))
     return dict(answer)

@@ -10,6 +10,7 @@ EdgeAgentError
 ├── BrokerError             the MQTT broker refused or lost something
 ├── EventInvalid            a draft that no valid event can be made of (a quantity no decimal string can carry)
 └── ControlError            a request over the control socket was refused (unknown review, already decided, …)
+    └── AgentUnreachable    nobody listens on the control socket
 """
 
 from __future__ import annotations
@@ -58,3 +59,7 @@ class EventInvalid(EdgeAgentError):
 
 class ControlError(EdgeAgentError):
     """A request over the control socket was refused."""
+
+
+class AgentUnreachable(ControlError):
+    """Nobody listens on the control socket."""

@@ -1,0 +1,167 @@
+"""The composition root: settings to objects. The only place that names concrete classes."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+
+from edge_agent import __version__
+from edge_agent.clock import Clock, SystemClock
+from edge_agent.config.loader import load
+from edge_agent.config.tagmap import Handshake, OpcUaSource, TagMap
+from edge_agent.control import Control
+from edge_agent.control_verbs import Verbs
+from edge_agent.derivation.engine import Engine
+from edge_agent.errors import ConfigurationError
+from edge_agent.inbound.commands import Commands
+from edge_agent.model.state import State
+from edge_agent.mqtt import PahoBroker
+from edge_agent.pipeline import Pipeline, Probe, no_probe
+from edge_agent.publishing.encoding import Renderer
+from edge_agent.publishing.presence import Presence
+from edge_agent.publishing.relay import Relay
+from edge_agent.sources.base import Source
+from edge_agent.sources.opcua import OpcUa
+from edge_agent.store.audit import Audit
+from edge_agent.store.checkpoint import Checkpoint
+from edge_agent.store.database import Database
+from edge_agent.store.ledger import Ledger
+from edge_agent.store.outbox import Outbox
+from edge_agent.store.prune import Pruner
+from edge_agent.store.unit_of_work import UnitOfWork
+from edge_agent.supervisor import Supervisor
+from edge_agent.telemetry.log import configure_log
+from edge_agent.telemetry.metrics import Counts
+from edge_agent.telemetry.status import Status
+
+DATABASE_NAME = "edge-agent.db"
+_PRUNE_SECONDS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the command line says: tag maps, the data directory, seconds between heartbeats."""
+
+    maps: tuple[Path, ...]
+    data: Path
+    heartbeat: float = 10.0
+    log_json: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What may be exchanged: tests run the agent with probes that kill it, and with bugs that they must catch."""
+
+    probe: Probe = no_probe
+    pipeline: type[Pipeline] = Pipeline
+    unit_of_work: type[UnitOfWork] = UnitOfWork
+    relay: type[Relay] = Relay
+    clock: Clock = field(default_factory=SystemClock)
+
+
+async def run_agent(settings: Settings, parts: Parts | None = None) -> None:
+    """Run the agent until SIGTERM or SIGINT.
+
+    Raises:
+        ConfigurationError: the tag map is invalid, or asks for what this version does not do.
+        StoreError: the store cannot be used.
+    """
+    parts = parts or Parts()
+    configure_log(json=settings.log_json)
+    tag_map = _checked(settings.maps)
+    settings.data.mkdir(parents=True, exist_ok=True)
+    async with AsyncExitStack() as stack:
+        supervisor = await _compose(settings, parts, tag_map, stack)
+        loop = asyncio.get_running_loop()
+        for name in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(name, supervisor.stop)
+        await supervisor.run()
+
+
+def _checked(maps: tuple[Path, ...]) -> TagMap:
+    loaded = load(maps)
+    if loaded.tag_map is None or loaded.findings or loaded.unsupported:
+        raise ConfigurationError("\n".join(str(found) for found in (*loaded.findings, *loaded.unsupported)))
+    return loaded.tag_map
+
+
+async def _compose(settings: Settings, parts: Parts, tag_map: TagMap, stack: AsyncExitStack) -> Supervisor:
+    clock, status, counts = parts.clock, Status(), Counts()
+    path = settings.data / DATABASE_NAME
+    database = await Database.open(path, agent=tag_map.agent, max_size=tag_map.buffer.max_size, now=clock.now())
+    stack.push_async_callback(database.close)
+    outbox, audit = Outbox(database, tag_map.streams), Audit(database)
+    engine = Engine(tag_map)
+    sources = _sources(tag_map, clock, status)
+    for source in sources.values():
+        stack.push_async_callback(source.close)
+    pipeline = parts.pipeline(
+        engine,
+        Checkpoint(database),
+        parts.unit_of_work(database, tag_map.agent, parts.probe),
+        Renderer(tag_map, __version__).render,
+        sources,
+        clock=clock,
+        status=status,
+        counts=counts,
+        probe=parts.probe,
+    )
+    await pipeline.start()
+    _refuse_orphans(pipeline.state, tag_map)
+    presence = Presence(tag_map, __version__, timedelta(seconds=settings.heartbeat))
+    broker = PahoBroker(tag_map.mqtt, f"edge-agent-{tag_map.agent}")
+    streams = tag_map.streams
+    relay = parts.relay(
+        broker, outbox, presence, status=status, clock=clock, streams=streams, probe=parts.probe
+    )
+    commands = Commands(tag_map, outbox, relay, audit=audit.append)
+    verbs = Verbs(
+        pipeline, Ledger(database), outbox, audit, streams=streams, clock=clock, status=status, counts=counts
+    )
+    handlers = {
+        "status": verbs.status,
+        "cut": verbs.cut,
+        "review.accept": verbs.accept,
+        "review.reject": verbs.reject,
+    }
+    supervisor = Supervisor(status)
+    supervisor.fatal("pipeline", pipeline.run)
+    supervisor.fatal("ticks", pipeline.tick)
+    supervisor.fatal("relay", relay.run)
+    supervisor.fatal("commands", commands.run)
+    supervisor.fatal("control", Control(settings.data, handlers).run)
+    supervisor.restarted("pruner", Pruner(database, tag_map.buffer.keep_sent, clock, _PRUNE_SECONDS).run)
+    for name in sources:
+        supervisor.restarted(name, partial(pipeline.pump, name))
+        supervisor.fatal(f"{name} acknowledgements", partial(pipeline.acknowledge, name))
+    return supervisor
+
+
+def _sources(tag_map: TagMap, clock: Clock, status: Status) -> Mapping[str, Source]:
+    sources: dict[str, Source] = {}
+    for name, reference in tag_map.sources.items():
+        assert isinstance(reference, OpcUaSource)  # noqa: S101 - `_checked` has refused what is not run yet
+        tags = [tag for tag in tag_map.tags.values() if tag.ref.source == name]
+        handshakes = {
+            rule.name: rule.signal
+            for rule in tag_map.rules.values()
+            if isinstance(rule.signal, Handshake) and rule.signal.trigger.source == name
+        }
+        sources[name] = OpcUa(reference, tags, handshakes, clock, status)
+    return sources
+
+
+def _refuse_orphans(state: State, tag_map: TagMap) -> None:
+    """Lines of a rule that the map no longer has would never be cut: a change of configuration loses nothing."""
+    orphans = [name for name, rule in state.rules.items() if rule.pending and name not in tag_map.rules]
+    if orphans:
+        raise ConfigurationError(
+            f"rules {', '.join(sorted(orphans))} are gone from the tag map but have quantities not yet sent; "
+            "put them back, cut, then remove them (a new name takes over with `was:`)"
+        )

@@ -1,0 +1,54 @@
+"""What several verbs share: where the agent's data is, how an error ends a command, how JSON is printed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from edge_agent.errors import AgentUnreachable, ConfigurationError, EdgeAgentError
+
+DEFAULT_DATA = Path("/var/lib/edge-agent")
+DATABASE_NAME = "edge-agent.db"
+EXIT_FINDINGS = 1
+EXIT_UNREACHABLE = 4
+EXIT_CONFIGURATION = 78
+
+Data = Annotated[
+    Path,
+    typer.Option(
+        "--data",
+        "-d",
+        envvar=["EDGE_AGENT_DATA", "STATE_DIRECTORY"],
+        help="The agent's data directory: database, anchor, control socket.",
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object for a machine.")]
+
+
+def fail(message: str, code: int = EXIT_FINDINGS) -> NoReturn:
+    """End the command with one clear line on standard error."""
+    typer.echo(f"edge-agent: {message}", err=True)
+    raise typer.Exit(code)
+
+
+@contextmanager
+def clear_errors() -> Iterator[None]:
+    """What was raised on purpose becomes one line and an exit code (interfaces.md, Command line)."""
+    try:
+        yield
+    except ConfigurationError as error:
+        fail(str(error), EXIT_CONFIGURATION)
+    except AgentUnreachable as error:
+        fail(str(error), EXIT_UNREACHABLE)
+    except EdgeAgentError as error:
+        fail(str(error))
+
+
+def print_json(value: object) -> None:
+    """One JSON object, indented, on standard output."""
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))

@@ -1,0 +1,35 @@
+"""`edge-agent run`: the agent itself, in the foreground."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edge_agent.bootstrap import Settings, run_agent
+from edge_agent.cli.common import DEFAULT_DATA, Data, clear_errors
+
+Maps = Annotated[
+    list[Path],
+    typer.Option(
+        "--config", "-c", envvar="EDGE_AGENT_CONFIG", help="A tag map, or a directory of them. May be given again."
+    ),
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.command()(run)
+
+
+def run(
+    config: Maps = [Path("/etc/edge-agent/maps.d")],  # noqa: B006 - typer copies it
+    data: Data = DEFAULT_DATA,
+    heartbeat: Annotated[float, typer.Option(min=0.2, help="Seconds between two heartbeats.")] = 10.0,
+    log_json: Annotated[bool, typer.Option("--log-json", help="Log JSON lines.")] = False,
+) -> None:
+    """Run the agent until SIGTERM. Ends with 78 where the configuration is invalid."""
+    with clear_errors():
+        asyncio.run(run_agent(Settings(tuple(config), data, heartbeat, log_json)))

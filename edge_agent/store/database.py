@@ -1,0 +1,180 @@
+"""The database: one process holds it, one task writes it.
+
+WAL with `synchronous=FULL`, asserted at every open: a commit that has returned survives a power cut. Transactions run
+in a writer task of their own that is never cancelled inside one: a cancelled caller does not cancel its transaction.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import sqlite3
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, TypeVar
+
+import aiosqlite
+
+from edge_agent.errors import EdgeAgentError, StoreCorrupt, StoreError, StoreLocked
+from edge_agent.store.anchor import Anchor
+
+T = TypeVar("T")
+Work = Callable[[aiosqlite.Connection], Awaitable[T]]
+
+_PRAGMAS = {"journal_mode": "wal", "synchronous": 2, "locking_mode": "normal", "foreign_keys": 1}
+_BUSY_MILLISECONDS = 5_000
+_SMALLEST_PAGES = 256
+
+
+class Database:
+    """The open database. Use `open`, and `close` when done."""
+
+    def __init__(self, path: Path, agent: str, lock: int, connection: aiosqlite.Connection) -> None:
+        self.path = path
+        self.agent = agent
+        self.anchor = Anchor(path.with_name(path.name + ".anchor"))
+        self.store_uuid = ""
+        self.restored: str | None = None
+        self._lock = lock
+        self._connection = connection
+        self._waiting: asyncio.Queue[tuple[Work[Any], asyncio.Future[Any]] | None] = asyncio.Queue()
+        self._writer = asyncio.create_task(self._write(), name="store writer")
+        self._heads: dict[str, int] = {}
+        self._news = asyncio.Event()
+
+    @classmethod
+    async def open(cls, path: Path, *, agent: str, max_size: int) -> Database:
+        """Open or create the file at `path`, at most `max_size` bytes large. `restore.open_store` calls this.
+
+        Raises:
+            StoreLocked: another process holds it.
+            StoreCorrupt: it is damaged.
+            StoreError: it cannot be used as asked.
+        """
+        lock = _lock(path)
+        try:
+            connection = await aiosqlite.connect(path, isolation_level=None)
+            try:
+                await _prepare(connection, path, max_size)
+            except BaseException:
+                await connection.close()
+                raise
+        except BaseException as error:
+            os.close(lock)
+            if isinstance(error, sqlite3.Error):
+                raise _as_store_error(path, error) from error
+            raise
+        return cls(path, agent, lock, connection)
+
+    async def transaction(self, work: Work[T]) -> T:
+        """Run `work` between BEGIN IMMEDIATE and COMMIT; what it raises rolls back and is raised here.
+
+        Raises:
+            StoreError: SQLite refuses, for instance because the disk or the page cap is full.
+        """
+        done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        await self._waiting.put((work, done))
+        return await asyncio.shield(done)
+
+    def announce(self, heads: dict[str, int]) -> None:
+        """Tell who waits for events that streams have new heads."""
+        self._heads.update(heads)
+        self._news.set()
+
+    def head(self, stream: str) -> int:
+        """The highest committed sequence of a stream of the present uuid."""
+        return self._heads.get(stream, 0)
+
+    async def news(self) -> None:
+        """Wait until something was announced since the last call."""
+        await self._news.wait()
+        self._news.clear()
+
+    async def close(self) -> None:
+        """Finish what waits, then let go of the file and its lock."""
+        await self._waiting.put(None)
+        await self._writer
+        await self._connection.close()
+        os.close(self._lock)
+
+    async def _write(self) -> None:
+        while (item := await self._waiting.get()) is not None:
+            work, done = item
+            try:
+                result = await self._one_transaction(work)
+            except (EdgeAgentError, ArithmeticError, ValueError) as error:
+                done.set_exception(error)
+                done.exception()  # seen, even if the caller has gone
+            except sqlite3.Error as error:
+                wrapped = _as_store_error(self.path, error)
+                wrapped.__cause__ = error
+                done.set_exception(wrapped)
+                done.exception()
+            else:
+                done.set_result(result)
+
+    async def _one_transaction(self, work: Work[T]) -> T:
+        await self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            result = await work(self._connection)
+            await self._connection.execute("COMMIT")
+        except BaseException:
+            with suppress(sqlite3.Error):
+                if self._connection.in_transaction:
+                    await self._connection.execute("ROLLBACK")
+            raise
+        return result
+
+
+def _lock(path: Path) -> int:
+    descriptor = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        msg = f"{path} is held by another process: is an agent running on it?"
+        raise StoreLocked(msg) from error
+    return descriptor
+
+
+async def _prepare(connection: aiosqlite.Connection, path: Path, max_size: int) -> None:
+    await connection.execute(f"PRAGMA busy_timeout = {_BUSY_MILLISECONDS}")
+    for name, value in _PRAGMAS.items():
+        await connection.execute(f"PRAGMA {name} = {value}")
+        if (found := await _one(connection, f"PRAGMA {name}")) != value:
+            msg = f"{path}: {name} is {found}, not {value}: this file system cannot keep a store"
+            raise StoreError(msg)
+    page_size = int(await _one(connection, "PRAGMA page_size"))
+    await connection.execute(f"PRAGMA max_page_count = {max(_SMALLEST_PAGES, max_size // page_size)}")
+    if (damage := await _one(connection, "PRAGMA quick_check(1)")) != "ok":
+        msg = f"{path} is damaged: {damage}; restore it from a backup or move it away to begin anew"
+        raise StoreCorrupt(msg)
+    await _migrate(connection, path)
+
+
+async def _migrate(connection: aiosqlite.Connection, path: Path) -> None:
+    """Run what `user_version` says is missing, each migration in a transaction of its own."""
+    folder = files("edge_agent.store").joinpath("migrations")
+    scripts = sorted((s for s in folder.iterdir() if s.name.endswith(".sql")), key=lambda script: script.name)
+    version = int(await _one(connection, "PRAGMA user_version"))
+    if version > len(scripts):
+        msg = f"{path} was written by a newer version of the agent (schema {version}, known up to {len(scripts)})"
+        raise StoreError(msg)
+    for number, script in enumerate(scripts[version:], start=version + 1):
+        text = script.read_text(encoding="utf-8")
+        await connection.executescript(f"BEGIN IMMEDIATE;\n{text}\nPRAGMA user_version = {number};\nCOMMIT;")
+
+
+async def _one(connection: aiosqlite.Connection, sql: str) -> Any:
+    async with connection.execute(sql) as cursor:
+        row = await cursor.fetchone()
+    return row[0] if row else None
+
+
+def _as_store_error(path: Path, error: sqlite3.Error) -> StoreError:
+    if isinstance(error, sqlite3.DatabaseError) and "malformed" in str(error):
+        return StoreCorrupt(f"{path} is damaged: {error}; restore it from a backup or move it away to begin anew")
+    return StoreError(f"{path}: {error}")

@@ -6,7 +6,7 @@ import asyncio
 import signal
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -26,6 +26,7 @@ from edge_agent.pipeline import Pipeline, Probe, no_probe
 from edge_agent.publishing.encoding import Renderer
 from edge_agent.publishing.presence import Presence
 from edge_agent.publishing.relay import Relay
+from edge_agent.publishing.topics import Topics
 from edge_agent.sources.base import Source
 from edge_agent.sources.opcua import OpcUa
 from edge_agent.store.audit import Audit
@@ -34,6 +35,7 @@ from edge_agent.store.database import Database
 from edge_agent.store.ledger import Ledger
 from edge_agent.store.outbox import Outbox
 from edge_agent.store.prune import Pruner
+from edge_agent.store.restore import open_store
 from edge_agent.store.unit_of_work import UnitOfWork
 from edge_agent.supervisor import Supervisor
 from edge_agent.telemetry.log import configure_log
@@ -91,56 +93,102 @@ def _checked(maps: tuple[Path, ...]) -> TagMap:
     return loaded.tag_map
 
 
+@dataclass(frozen=True, slots=True)
+class _Shell:
+    """What everything else is given: the map, the clock, the board, the open store."""
+
+    settings: Settings
+    parts: Parts
+    tag_map: TagMap
+    status: Status
+    counts: Counts
+    database: Database
+    outbox: Outbox
+    audit: Audit
+
+
 async def _compose(settings: Settings, parts: Parts, tag_map: TagMap, stack: AsyncExitStack) -> Supervisor:
-    clock, status, counts = parts.clock, Status(), Counts()
+    clock = parts.clock
     path = settings.data / DATABASE_NAME
-    database = await Database.open(path, agent=tag_map.agent, max_size=tag_map.buffer.max_size, now=clock.now())
+    database = await open_store(path, agent=tag_map.agent, max_size=tag_map.buffer.max_size, now=clock.now())
     stack.push_async_callback(database.close)
-    outbox, audit = Outbox(database, tag_map.streams), Audit(database)
-    engine = Engine(tag_map)
+    outbox = Outbox(database, tag_map.streams)
+    await outbox.load()
+    status, audit = Status(clock), Audit(database, clock)
+    shell = _Shell(settings, parts, tag_map, status, Counts(), database, outbox, audit)
     sources = _sources(tag_map, clock, status)
     for source in sources.values():
         stack.push_async_callback(source.close)
-    pipeline = parts.pipeline(
-        engine,
-        Checkpoint(database),
-        parts.unit_of_work(database, tag_map.agent, parts.probe),
-        Renderer(tag_map, __version__).render,
-        sources,
-        clock=clock,
-        status=status,
-        counts=counts,
-        probe=parts.probe,
-    )
+    pipeline = _pipeline(shell, sources)
     await pipeline.start()
     _refuse_orphans(pipeline.state, tag_map)
-    presence = Presence(tag_map, __version__, timedelta(seconds=settings.heartbeat))
-    broker = PahoBroker(tag_map.mqtt, f"edge-agent-{tag_map.agent}")
-    streams = tag_map.streams
-    relay = parts.relay(
-        broker, outbox, presence, status=status, clock=clock, streams=streams, probe=parts.probe
-    )
-    commands = Commands(tag_map, outbox, relay, audit=audit.append)
-    verbs = Verbs(
-        pipeline, Ledger(database), outbox, audit, streams=streams, clock=clock, status=status, counts=counts
-    )
-    handlers = {
-        "status": verbs.status,
-        "cut": verbs.cut,
-        "review.accept": verbs.accept,
-        "review.reject": verbs.reject,
-    }
     supervisor = Supervisor(status)
     supervisor.fatal("pipeline", pipeline.run)
     supervisor.fatal("ticks", pipeline.tick)
-    supervisor.fatal("relay", relay.run)
-    supervisor.fatal("commands", commands.run)
-    supervisor.fatal("control", Control(settings.data, handlers).run)
+    supervisor.fatal("audit", audit.run)
+    supervisor.fatal("control", Control(settings.data, _verbs(shell, pipeline).handlers()).run)
     supervisor.restarted("pruner", Pruner(database, tag_map.buffer.keep_sent, clock, _PRUNE_SECONDS).run)
     for name in sources:
         supervisor.restarted(name, partial(pipeline.pump, name))
         supervisor.fatal(f"{name} acknowledgements", partial(pipeline.acknowledge, name))
+    _add_publishing(shell, supervisor)
     return supervisor
+
+
+def _pipeline(shell: _Shell, sources: Mapping[str, Source]) -> Pipeline:
+    parts = shell.parts
+    return parts.pipeline(
+        Engine(shell.tag_map),
+        Checkpoint(shell.database),
+        parts.unit_of_work(shell.database, parts.probe),
+        Renderer(shell.tag_map, __version__).render,
+        sources,
+        clock=parts.clock,
+        status=shell.status,
+        counts=shell.counts,
+        probe=parts.probe,
+    )
+
+
+def _verbs(shell: _Shell, pipeline: Pipeline) -> Verbs:
+    return Verbs(
+        pipeline,
+        Ledger(shell.database),
+        shell.outbox,
+        shell.audit,
+        streams=shell.tag_map.streams,
+        clock=shell.parts.clock,
+        status=shell.status,
+        counts=shell.counts,
+    )
+
+
+def _add_publishing(shell: _Shell, supervisor: Supervisor) -> None:
+    """The relay and the commands that come in over the same session."""
+    tag_map, parts = shell.tag_map, shell.parts
+    relay = parts.relay(
+        PahoBroker(tag_map.mqtt, f"edge-agent-{tag_map.agent}"),
+        shell.outbox,
+        Presence(tag_map, __version__, timedelta(seconds=shell.settings.heartbeat)),
+        status=shell.status,
+        clock=parts.clock,
+        streams=tag_map.streams,
+        probe=parts.probe,
+    )
+    topic = Topics(tag_map).command("replay")
+    commands = Commands(
+        tag_map.agent,
+        topic,
+        tag_map.streams,
+        shell.outbox,
+        resend=relay.resend,
+        reply=relay.send,
+        clock=parts.clock,
+        audit=lambda handled: shell.audit.note("mqtt", handled.command, asdict(handled)),
+    )
+    relay.subscribe(topic, commands.received)
+    supervisor.fatal("relay", relay.run)
+    supervisor.fatal("commands", commands.run)
 
 
 def _sources(tag_map: TagMap, clock: Clock, status: Status) -> Mapping[str, Source]:

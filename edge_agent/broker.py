@@ -35,7 +35,8 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A message from the broker. `retained` is the publisher's own retain flag (Retain As Published)."""
+    """A message from the broker. `retained` is the publisher's own retain flag where the broker passes it on (Retain
+    As Published), else it marks what a new subscription gets."""
 
     topic: str
     payload: bytes

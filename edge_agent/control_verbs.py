@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from edge_agent.clock import Clock
@@ -43,6 +43,15 @@ class Verbs:
         self._clock = clock
         self._status = status
         self._counts = counts
+
+    def handlers(self) -> Mapping[str, Callable[[Mapping[str, Any], str], Awaitable[Mapping[str, Any]]]]:
+        """By the name a request gives in `do`."""
+        return {
+            "status": self.status,
+            "cut": self.cut,
+            "review.accept": self.accept,
+            "review.reject": self.reject,
+        }
 
     async def status(self, _request: Mapping[str, Any], _asker: str) -> Mapping[str, Any]:
         """How the running agent stands: components, rules, streams, counts."""

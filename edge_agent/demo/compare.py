@@ -34,9 +34,9 @@ class Hole:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A scripted fault that may end in a review of `rule`: when it began and when it was over."""
+    """A scripted fault that may end in a review of one of `keys`: when it began and when it was over."""
 
-    rule: str
+    keys: frozenset[str]
     since: datetime
     until: datetime
 
@@ -83,12 +83,12 @@ def _keys(*totals: Mapping[str, object]) -> list[str]:
 
 
 def _unexplained(reviews: Iterable[Doubt], faults: Sequence[Fault]) -> list[str]:
-    """Reviews that no fault of the script explains; a fault explains one review of its rule."""
+    """Reviews that no fault of the script explains; a fault explains one review."""
     free = list(faults)
     wrong = []
     for review in reviews:
         cause = next(
-            (f for f in free if f.rule == review.rule and f.since <= review.until and f.until >= review.since), None
+            (f for f in free if review.key in f.keys and f.since <= review.until and f.until >= review.since), None
         )
         if cause is None:
             wrong.append(f"{review.key}: in review by {review.rule} without a fault that the evidence cannot settle")

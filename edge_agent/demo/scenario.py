@@ -28,7 +28,7 @@ READY_SECONDS = 30
 QUIET_SECONDS = 20
 DRAIN_SECONDS = 30
 _POLL_SECONDS = 0.5
-_RULE_OF_COUNTER = {"preforms": "preforms_used", "bottles": "bottles_made", "pallets": "pallet_out"}
+_RULES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +107,9 @@ class Plant:
         line, mes, faults = await asyncio.gather(
             self.line.ask("ledger"), self.mes.ask("totals"), self.line.ask("faults")
         )
-        reader = open_reader(self.data / DATABASE)
-        with reader:
+        with open_reader(self.data / DATABASE) as reader:
             booked, reviews, gaps = reader.totals(), reader.reviews(), reader.gaps()
-        begun = [f"{fault['kind']} {fault['counter']}" for fault in faults["faults"] if fault["start"]]
+        begun = [f"{fault['kind']} {fault['counter'] or ''}".strip() for fault in faults["faults"]]
         return Glance(
             phase,
             time.monotonic() - self._began,
@@ -221,14 +220,14 @@ async def _is_ready(plant: Plant) -> bool:
     except ControlError:
         return False
     states = {name: part["state"] for name, part in status["components"].items()}
-    return len(status["rules"]["known"]) == len(_RULE_OF_COUNTER) and all(state == "up" for state in states.values())
+    return len(status["rules"]["known"]) == _RULES and all(state == "up" for state in states.values())
 
 
 async def _is_quiet(plant: Plant) -> bool:
     """The line rests with every pallet answered, and the agent holds nothing in doubt."""
     line, status = await plant.line.ask("status"), await plant.agent("status")
     up = all(part["state"] == "up" for part in status["components"].values())
-    return bool(not line["running"] and not line["outstanding"] and up and not status["rules"]["held"])
+    return bool(line["at_rest"] and not line["outstanding"] and up and not status["rules"]["held"])
 
 
 async def _has_drained(plant: Plant) -> bool:
@@ -252,7 +251,7 @@ async def _compare(plant: Plant) -> Report:
         _decimals(received),
         reviews=[_doubt(item) for item in review],
         gaps=[_hole(item) for item in gap],
-        faults=[_fault(item) for item in faults if item["ambiguous"] and item["start"]],
+        faults=[_fault(item) for item in faults if item["ambiguous"]],
     )
     return Report(line, booked, received, review, gap, problems, faults)
 
@@ -273,8 +272,9 @@ def _hole(item: Mapping[str, Any]) -> Hole:
 
 
 def _fault(item: Mapping[str, Any]) -> Fault:
-    since = datetime.fromisoformat(item["start"])
-    return Fault(_RULE_OF_COUNTER[item["counter"]], since, datetime.fromisoformat(item["end"] or item["start"]))
+    since = datetime.fromisoformat(item["started"])
+    until = datetime.fromisoformat(item["ended"]) if item["ended"] else since
+    return Fault(frozenset(item["may_review"]), since, until)
 
 
 def _decimals(totals: Mapping[str, str]) -> dict[str, Decimal]:

@@ -36,8 +36,11 @@ _NANO = 10**9
 
 
 def exact(raw: int | Decimal, factor: Fraction) -> Decimal:
-    """`raw * factor` as a decimal of at most nine places, exactly; the loader has refused factors that need more."""
-    if factor == 1:
+    """`raw * factor` as a decimal of at most nine places, exactly; the loader has refused factors that need more.
+
+    Raises ArithmeticError where a fraction of a raw unit needs more, or `raw` is not finite.
+    """
+    if factor == 1 and isinstance(raw, int):
         return Decimal(raw)
     scaled = Fraction(raw) * factor * _NANO
     if scaled.denominator != 1:

@@ -16,19 +16,27 @@ LINES_PER_EVENT = 40
 """Keeps a bulk event under 64 KiB (events.md, Data): a line with its evidence takes about 1 KiB."""
 
 
-def after_booking(work: Books, rule: Rule, now: datetime) -> None:
-    """Cut at once, or make sure that the cadence has a due time (kept in the store, so a restart skips none)."""
-    cadence = rule.cadence
+def schedule(work: Books, rules: Sequence[Rule], now: datetime) -> None:
+    """Cut what is pending at once, or make sure that it has a due time (kept in the store, so a restart skips none)."""
+    cadence = rules[0].cadence
+    if not any(work.rule(rule.name).pending for rule in rules):
+        return
     if cadence.every is None:
-        cut(work, (rule,))
+        cut(work, rules)
     elif _due(work, cadence.name) is None:
         work.state.cadences[cadence.name] = CadenceState(now + cadence.every)
 
 
 def cut_if_due(work: Books, rules: Sequence[Rule], now: datetime) -> None:
-    """Cut the rules of one cadence if their time has come; a cut missed while the agent was down happens once."""
-    due = _due(work, rules[0].cadence.name)
-    if due is not None and due <= now:
+    """Cut the rules of one cadence if their time has come; a cut missed while the agent was down happens once.
+
+    A due time further off than the cadence's period is one that the wall clock has left: cut now. Lines that a new tag
+    map has moved to this cadence have none yet.
+    """
+    cadence, due = rules[0].cadence, _due(work, rules[0].cadence.name)
+    if due is None:
+        schedule(work, rules, now)
+    elif due <= now or (cadence.every is not None and due - now > cadence.every):
         cut(work, rules)
 
 

@@ -78,13 +78,22 @@ def confirm(handshake: Handshake, state: HandshakeState | None, block: Block) ->
         return _after_restore(handshake, state, block, content)
     if block.number == state.latest:
         return _same_number(handshake, state, block, content)
+    return _other_number(handshake, state, block, content)
+
+
+def _other_number(handshake: Handshake, state: HandshakeState, block: Block, content: str) -> Verdict:
+    """The next number, one withdrawn, one that fell, or one further on."""
     forward = (block.number - state.latest) % handshake.modulus
-    if block.number < state.latest and forward != 1:
-        return _number_fell(handshake, state, block, content)
-    wraps = state.wraps + (block.number < state.latest)
     if forward == 1:
+        wraps = state.wraps + (block.number < state.latest)
         advanced = replace(state, latest=block.number, wraps=wraps, restarted=False)
         return _new(handshake, advanced, block, content)
+    withdrawn = forward == handshake.modulus - 1 and not state.released and not state.restarted
+    if withdrawn:
+        message = f"number {state.latest} was withdrawn before its acknowledgement; it must come again as that"
+        return Verdict(state, (Skipped(Cause.IN_DOUBT, 0, message),))
+    if block.number < state.latest:
+        return _number_fell(handshake, state, block, content)
     skipped = forward - 1
     message = f"numbers {state.latest + 1} to {block.number - 1} were never shown"
     begun = _begin(state.epoch + 1, block.number)
@@ -103,8 +112,18 @@ def fingerprint(handshake: Handshake, block: Block) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
+def _legible(handshake: Handshake, block: Block) -> bool:
+    """Whether every tag of the block could be read; what could not proves no other content."""
+    readings = [block.values.get(tag) for tag in (handshake.quantity, handshake.container) if tag]
+    return all(reading is not None and reading.quality is Quality.GOOD for reading in readings)
+
+
 def _shown(reading: Reading | None) -> str:
     return "?" if reading is None or reading.quality is not Quality.GOOD else repr(reading.value)
+
+
+def _said(reading: Reading | None) -> str:
+    return ": not read" if reading is None else f": {reading.value!r}, {reading.quality}"
 
 
 def _place(handshake: Handshake, state: HandshakeState) -> Place:
@@ -146,7 +165,7 @@ def _read(handshake: Handshake, block: Block) -> tuple[int | Decimal | None, str
     reading = block.values.get(handshake.quantity)
     value = reading.value if reading is not None and reading.quality is Quality.GOOD else None
     if isinstance(value, bool) or not isinstance(value, int | Decimal):
-        return None, None, f"{handshake.quantity} is not a good number ({_shown(reading)})"
+        return None, None, f"{handshake.quantity} is not a good number{_said(reading)}"
     container, fault = _container(handshake, block)
     if value <= 0:
         return None, container, f"{handshake.quantity} is {value}, not a positive quantity"
@@ -158,7 +177,7 @@ def _container(handshake: Handshake, block: Block) -> tuple[str | None, str | No
         return None, None
     reading = block.values.get(handshake.container)
     if reading is None or reading.quality is not Quality.GOOD or not isinstance(reading.value, str):
-        return None, f"{handshake.container} is not good text ({_shown(reading)})"
+        return None, f"{handshake.container} is not good text{_said(reading)}"
     return reading.value.strip() or None, None
 
 
@@ -169,7 +188,7 @@ def _same_number(handshake: Handshake, state: HandshakeState, block: Block, cont
     """
     if block.acknowledged == block.number:
         return Verdict(state if state.released else replace(state, released=True))
-    if content == state.content:
+    if content == state.content or not _legible(handshake, block):
         return Verdict(replace(state, released=False), (), Result(state.result))
     position = _place(handshake, state).to_position
     quantity, container, _ = _read(handshake, block)
@@ -180,17 +199,12 @@ def _same_number(handshake: Handshake, state: HandshakeState, block: Block, cont
 
 
 def _number_fell(handshake: Handshake, state: HandshakeState, block: Block, content: str) -> Verdict:
-    """A lower number: the PLC's count began anew (signed), a trigger was withdrawn, or nobody knows."""
+    """A lower number: the PLC's count began anew (signed), or nobody knows."""
     if state.restarted:
         if block.acknowledged == block.number:
             begun = HandshakeState(state.epoch + 1, block.number, block.number, 0, content, Result.DONE, released=True)
             return Verdict(begun)
         return _new(handshake, _begin(state.epoch + 1, block.number), block, content)
-    if block.number == state.latest - 1 and not state.released:
-        message = (
-            f"number {state.latest} was withdrawn before its acknowledgement; it must come again as {state.latest}"
-        )
-        return Verdict(state, (Skipped(Cause.IN_DOUBT, 0, message),))
     quantity, container, _ = _read(handshake, block)
     message = f"number {block.number} after {state.latest}, without a sign of a restart"
     begun = replace(_begin(state.epoch + 1, block.number), content=content, result=Result.IN_REVIEW)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from edge_agent.config.tagmap import Handshake, Rule
 from edge_agent.derivation import cadence, confirmed
-from edge_agent.derivation.booking import Books
-from edge_agent.derivation.enrich import attribute, event_time
-from edge_agent.model.confirmation import Acknowledge, Block, Released
-from edge_agent.model.movement import Candidate, Evidence, Key
+from edge_agent.derivation.booking import Books, exact
+from edge_agent.derivation.enrich import Attribution, attribute, event_time
+from edge_agent.model.confirmation import Acknowledge, Block, Released, Result
+from edge_agent.model.movement import Candidate, Cause, Evidence, Key
 from edge_agent.model.outcome import EpochMark, NaturalKey
+from edge_agent.model.reading import Quality
 from edge_agent.model.state import HandshakeState
 
 
@@ -46,7 +47,10 @@ def confirm(work: Books, one: HandshakeRule, block: Block) -> None:
         work.count(one.name, "not_a_block")
         return
     before = one.state(work)
+    block = _checked(work, one, block)
     verdict = confirmed.confirm(one.spec, before, block)
+    if _whose(work, one.rule, _time(work, one, block)).cause is Cause.ORDER_UNKNOWN:
+        verdict = _without_order(verdict)
     if verdict.state != before:
         one.keep(work, verdict.state)
     for found in verdict.findings:
@@ -55,6 +59,36 @@ def confirm(work: Books, one: HandshakeRule, block: Block) -> None:
         work.outcome.acknowledgements.append(Acknowledge(one.name, block.number, verdict.acknowledge))
     if before is not None and not verdict.findings:
         work.count(one.name, "repeated")
+
+
+def _checked(work: Books, one: HandshakeRule, block: Block) -> Block:
+    """The block, its quantity marked bad where it is out of the tag's range or no exact quantity of the material."""
+    reading = block.values.get(one.spec.quantity)
+    if reading is None or isinstance(reading.value, bool) or not isinstance(reading.value, int | Decimal):
+        return block
+    bounds = work.map.tags[reading.tag].range
+    try:
+        exact(reading.value, one.rule.factor)
+        if bounds is None or bounds[0] <= reading.value <= bounds[1]:
+            return block
+    except (ArithmeticError, ValueError):  # too many decimals; infinite; not a number at all
+        pass
+    return replace(block, values={**block.values, reading.tag: replace(reading, quality=Quality.BAD)})
+
+
+def _without_order(verdict: confirmed.Verdict) -> confirmed.Verdict:
+    """What is certain but for its order is for a person to decide."""
+    findings = tuple(
+        confirmed.Suspicion(
+            found.place, Cause.ORDER_UNKNOWN, found.quantity, found.container, "its order tag was not read yet"
+        )
+        if isinstance(found, confirmed.Booking)
+        else found
+        for found in verdict.findings
+    )
+    if findings == verdict.findings:
+        return verdict
+    return confirmed.Verdict(replace(verdict.state, result=Result.IN_REVIEW), findings, Result.IN_REVIEW)
 
 
 def release(work: Books, one: HandshakeRule, done: Released) -> None:
@@ -83,7 +117,7 @@ def _finding(work: Books, one: HandshakeRule, block: Block, state: HandshakeStat
             name = f"{rule.name}/{found.place.epoch}/{found.place.to_position}"
             work.outcome.natural_keys.append(NaturalKey(rule.name, name, state.content))
             work.book(rule, line)
-            cadence.after_booking(work, rule, block.received.wall)
+            cadence.schedule(work, (rule,), block.received.wall)
         case confirmed.Suspicion():
             _suspect(work, rule, found, _key(work, rule, time, found.container), _evidence(block, found.place, time))
         case confirmed.Skipped():
@@ -111,9 +145,12 @@ def _time(work: Books, one: HandshakeRule, block: Block) -> datetime:
 
 
 def _key(work: Books, rule: Rule, time: datetime, container: str | None) -> Key:
+    return work.key(rule, _whose(work, rule, time).orders[0], time, container)
+
+
+def _whose(work: Books, rule: Rule, time: datetime) -> Attribution:
     known = work.state.orders.get(rule.order) if rule.order is not None else None
-    order = attribute(rule, known, time, time, time - time).orders[0]
-    return work.key(rule, order, time, container)
+    return attribute(rule, known, time, time, timedelta(0))
 
 
 def _evidence(block: Block, place: confirmed.Place, time: datetime) -> Evidence:

@@ -24,17 +24,22 @@ SESSION = "session"
 EPOCH_TAG = "epoch-tag"
 """Sign: the epoch tag changed."""
 
+_PATIENCE = 10
+"""A held value that never comes to rest is decided after so many times `settle`."""
+
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """A good reading of the counter. `elapsed` is seconds since the state's last booked reading (0 at the first)."""
+    """A good reading of the counter. `elapsed` is seconds since the state's last booked reading (0 at the first).
+
+    `elapsed_in_hold` is seconds since the last reading held, where one is.
+    """
 
     raw: int
     at: Instant
     time: datetime
     elapsed: Decimal
-    elapsed_in_hold: Decimal
-    continuous: bool
+    elapsed_in_hold: Decimal = Decimal(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +54,6 @@ class Delta:
     raw_before: int
     raw_after: int
     samples: int
-    continuous: bool
     flags: tuple[Flag, ...] = ()
 
 
@@ -73,7 +77,6 @@ class Hole:
     maximum: int | None
     since: datetime
     until: datetime
-    epoch: int
     message: str
 
 
@@ -106,18 +109,41 @@ def observe(counter: Counter, unproven: Unproven, state: CounterState, seen: Obs
     if in_band and hold.left:
         return _decide_in_band(counter, unproven, replace(state, hold=hold), seen, room)
     held = replace(state, hold=hold)
-    if seen.at.seconds_since(hold.since) >= _settle(counter):
+    if _settled(counter, hold, seen.at):
         return _decide(counter, unproven, held, seen)
     return held, ()
 
 
 def settle(counter: Counter, unproven: Unproven, state: CounterState, now: Instant) -> Decided:
-    """Let time pass: a held value that has settled is decided without another reading."""
+    """Let time pass: a held value that has settled, and was seen since it was last in doubt, needs no other reading."""
     hold = state.hold
-    if hold is None or now.seconds_since(hold.since) < _settle(counter):
+    if hold is None or hold.since.seconds_since(hold.at) > 0 or not _settled(counter, hold, now):
         return state, ()
-    seen = Observation(hold.raw, hold.at, hold.time, hold.elapsed, Decimal(0), continuous=False)
-    return _decide(counter, unproven, state, seen)
+    return _decide(counter, unproven, state, Observation(hold.raw, hold.at, hold.time, hold.elapsed))
+
+
+def out_of_sight(state: CounterState, at: Instant, *, outage: bool) -> CounterState:
+    """The counter could not be followed until `at` (an outage, or a value that is no reading).
+
+    A held value has to be seen again: nobody knows what it did meanwhile.
+    """
+    hold = state.hold and replace(state.hold, since=at, began=None)
+    return replace(state, outage=state.outage or outage, skipped=state.skipped or int(not outage), hold=hold)
+
+
+def stood_still(counter: Counter, state: CounterState, at: Instant, time: datetime) -> CounterState:
+    """Before a continuous reading: the value stood, for else its change had been seen.
+
+    Whose the delta is, is asked of the sampling period before the reading; its room grows for `settle` at the most
+    (which leaves time to counters that a slow PLC task writes). After a break nothing vouches for the silence.
+    """
+    if state.hold is not None or state.outage or state.skipped:
+        return state
+    last_at, settle = state.last_at, counter.settle
+    nanoseconds = int(settle.total_seconds() * 1_000_000_000)
+    if at.boot_id == last_at.boot_id and at.monotonic_ns - last_at.monotonic_ns > nanoseconds:
+        last_at = Instant(at.wall - settle, at.monotonic_ns - nanoseconds, at.boot_id)
+    return replace(state, last_at=last_at, last_time=max(state.last_time, time - counter.sampling))
 
 
 def with_sign(counter: Counter, state: CounterState, sign: str) -> CounterState:
@@ -126,10 +152,6 @@ def with_sign(counter: Counter, state: CounterState, sign: str) -> CounterState:
     if not heeded or sign in state.reset_signs:
         return state
     return replace(state, reset_signs=(*state.reset_signs, sign))
-
-
-def _settle(counter: Counter) -> Decimal:
-    return Decimal(str(counter.settle.total_seconds()))
 
 
 def _room(counter: Counter, elapsed: Decimal) -> Decimal | None:
@@ -156,69 +178,83 @@ def _held_on(counter: Counter, hold: Hold, seen: Observation, *, in_band: bool) 
         elapsed=seen.elapsed,
         samples=hold.samples + 1,
         left=hold.left or not in_band,
+        began=hold.began or hold.since,
     )
+
+
+def _settled(counter: Counter, hold: Hold, now: Instant) -> bool:
+    """Whether the held value has come to rest, or never will: one that outruns `max_rate` is decided as well."""
+    settle = Decimal(str(counter.settle.total_seconds()))
+    return now.seconds_since(hold.since) >= settle or now.seconds_since(hold.began or hold.since) >= _PATIENCE * settle
 
 
 def _restored(counter: Counter, state: CounterState, seen: Observation) -> Decided:
     """After a restore nothing up to now is booked by itself (reliability.md, invariant 13)."""
-    ways = [(0, "already booked before the restore")]
     delta = seen.raw - state.last_raw
-    if delta > 0:
-        ways.append((delta, "ran since the restored baseline"))
-    elif delta < 0 and counter.modulus is not None:
-        ways.append((delta + counter.modulus, "wrapped since the restored baseline"))
-    message = f"the store was restored: {state.last_raw} was the baseline, {seen.raw} is shown"
     if delta == 0:
         return _advance(replace(state, restored=False), seen), ()
+    ways = [(0, "already booked before the restore")]
+    if delta > 0:
+        ways.append((delta, "ran since the restored baseline"))
+    elif counter.modulus is not None:
+        ways.append((delta + counter.modulus, "wrapped since the restored baseline"))
+    since_reset = _since_reset(counter, seen.raw)
+    if state.reset_signs and since_reset > 0:
+        ways.append((since_reset, "was reset and ran since"))
+    message = f"the store was restored: {state.last_raw} was the baseline, {seen.raw} is shown"
     return _doubt(counter, state, seen, Cause.RESTORED, ways=ways, message=message)
 
 
 def _progress(
     counter: Counter, state: CounterState, seen: Observation, room: Decimal | None, flags: tuple[Flag, ...] = ()
 ) -> Decided:
-    """Within the band and no reset: the delta is booked, unless an outage leaves room for several wraps."""
+    """Within the band and no reset: the delta is booked, unless it ran unseen and that leaves it open."""
     delta = seen.raw - state.last_raw
-    if state.outage and delta:
-        doubt = _after_outage(counter, state, seen, delta, room)
-        if doubt is not None:
-            return doubt
-    return _book(counter, state, seen, delta, flags)
+    return _unseen(counter, state, seen, delta, room) or _book(counter, state, seen, delta, flags)
 
 
-def _after_outage(
+def _unseen(
     counter: Counter, state: CounterState, seen: Observation, first: int, room: Decimal | None
 ) -> Decided | None:
-    """Review instead of booking: several wraps fit into the outage, or the delta exceeds `review_over`."""
+    """Review instead of booking what ran unseen: several wraps fit, or it exceeds `review_over`."""
     modulus = counter.modulus
-    if modulus is not None and room is not None and room >= modulus:
-        ways = _whole_turns(first, modulus, room)
-        message = f"unseen for {seen.elapsed:.1f} s: {len(ways)} or more turns of {modulus} fit"
+    if (state.outage or state.skipped) and modulus is not None and room is not None and room >= modulus:
+        ways = _turns(counter, first, room, "ran unseen")
+        message = f"unseen for {seen.elapsed:.1f} s: whole turns of {modulus} fit"
         return _doubt(counter, state, seen, Cause.SEVERAL_WRAPS, ways=ways, message=message)
-    if counter.review_over is not None and first > counter.review_over:
+    if state.outage and counter.review_over is not None and first > counter.review_over:
         ways = [(first, "ran during the outage"), (0, "did not")]
         message = f"{first} ran during the outage, more than review_over {counter.review_over}"
         return _doubt(counter, state, seen, Cause.REVIEW_OVER, ways=ways, message=message)
     return None
 
 
-def _whole_turns(first: int, modulus: int, room: Decimal) -> list[tuple[int, str]]:
-    """At most eight candidates, one for each number of whole turns that fits."""
-    turns = range(min(8, int((room - first) // modulus) + 1))
-    return [(first + turn * modulus, f"{turn} whole turns unseen") for turn in turns]
+def _turns(counter: Counter, first: int, room: Decimal | None, why: str) -> list[tuple[int, str]]:
+    """`first`, and with each number of whole turns more that fits, at most eight in all."""
+    more = 0 if counter.modulus is None or room is None else int((room - first) // counter.modulus)
+    turns = range(1, min(more, 7) + 1)
+    return [(first, why), *((first + n * (counter.modulus or 0), f"{why}, {n} whole turns more") for n in turns)]
+
+
+def _since_reset(counter: Counter, raw: int) -> int:
+    """What ran since a reset to zero: past its largest value a signed counter shows negative ones."""
+    return raw if raw >= 0 else raw + (counter.modulus or 0)
 
 
 def _decide_in_band(
     counter: Counter, unproven: Unproven, state: CounterState, seen: Observation, room: Decimal | None
 ) -> Decided:
     """The value is where it would be had nothing happened: a glitch, a retained value, or a reset that climbed back."""
-    delta = seen.raw - state.last_raw
+    delta, since_reset = seen.raw - state.last_raw, _since_reset(counter, seen.raw)
     flags = (Flag.GLITCH,) if state.hold is not None and state.hold.left else ()
-    if not state.reset_signs or seen.raw == delta or not _fits(seen.raw, room):
+    if not state.reset_signs or since_reset < 0 or not _fits(since_reset, room):
         return _progress(counter, state, seen, room, flags)
     weak = set(state.reset_signs) == {SESSION}
     if weak and unproven is Unproven.BOOK:
-        return _book(counter, state, seen, delta, (*flags, Flag.UNPROVEN))
-    ways = [(delta, "ran on"), (seen.raw, "was reset and ran since")]
+        return _progress(counter, state, seen, room, (*flags, Flag.UNPROVEN))
+    ways = [*_turns(counter, delta, room, "ran on"), (since_reset, "was reset and ran since")]
+    if len(ways) == 2 and delta == since_reset:
+        return _reset(counter, state, seen, room)
     cause = Cause.UNPROVEN if weak else Cause.RESET_OR_GLITCH
     message = f"{state.last_raw} → {seen.raw} with a sign of a reset ({', '.join(state.reset_signs)})"
     return _doubt(counter, state, seen, cause, ways=ways, message=message)
@@ -238,26 +274,23 @@ def _decide(counter: Counter, unproven: Unproven, state: CounterState, seen: Obs
 
 
 def _decide_below(counter: Counter, state: CounterState, seen: Observation, room: Decimal | None) -> Decided:
-    modulus = counter.modulus
+    modulus, since_reset = counter.modulus, _since_reset(counter, seen.raw)
     wrap = None if modulus is None else modulus + seen.raw - state.last_raw
     wrap_fits = wrap is not None and _fits(wrap, room)
-    reset_fits = seen.raw >= 0 and _fits(seen.raw, room)
+    reset_fits = since_reset >= 0 and _fits(since_reset, room)
     if wrap is not None and wrap_fits and not state.reset_signs:
-        if state.outage:
-            doubt = _after_outage(counter, state, seen, wrap, room)
-            if doubt is not None:
-                return doubt
-        return _book(counter, replace(state, wraps=state.wraps + 1), seen, wrap, (Flag.WRAPPED,))
+        wrapped = replace(state, wraps=state.wraps + 1)
+        return _unseen(counter, state, seen, wrap, room) or _book(counter, wrapped, seen, wrap, (Flag.WRAPPED,))
     if state.reset_signs and reset_fits and not wrap_fits:
         return _reset(counter, state, seen, room)
     signs = f" with a sign of a reset ({', '.join(state.reset_signs)})" if state.reset_signs else ""
     message = f"fell from {state.last_raw} to {seen.raw}{signs}"
     if state.reset_signs and reset_fits and wrap is not None:
-        ways = [(wrap, "wrapped"), (seen.raw, "was reset and ran since")]
+        ways = [*_turns(counter, wrap, room, "wrapped"), (since_reset, "was reset and ran since")]
         return _doubt(counter, state, seen, Cause.RESET_OR_WRAP, ways=ways, message=message)
     ways = [(0, "was restored or preset")]
-    if seen.raw > 0:
-        ways.append((seen.raw, "was reset and ran since"))
+    if since_reset > 0:
+        ways.append((since_reset, "was reset and ran since"))
     if wrap is not None:
         ways.append((wrap, "wrapped"))
     return _doubt(counter, state, seen, Cause.FELL, ways=ways, message=message)
@@ -265,18 +298,17 @@ def _decide_below(counter: Counter, state: CounterState, seen: Observation, room
 
 def _reset(counter: Counter, state: CounterState, seen: Observation, room: Decimal | None) -> Decided:
     """A signed reset: a new epoch from zero; what ran before the reset is a hole with bounds."""
-    unseen = None if room is None else int(room) - seen.raw
+    since_reset = _since_reset(counter, seen.raw)
     hole = Hole(
         Cause.RESET,
         0,
-        unseen,
-        state.last_time,
+        None if room is None else int(room) - since_reset,
+        min(state.last_time, seen.time),
         seen.time,
-        state.epoch,
         f"reset ({', '.join(state.reset_signs)}): what ran between {state.last_raw} and the reset was not seen",
     )
-    begun = replace(state, epoch=state.epoch + 1, first_raw=0, last_raw=0, wraps=0)
-    after, findings = _book(counter, begun, seen, seen.raw, (Flag.RESET,))
+    begun = replace(state, epoch=state.epoch + 1, first_raw=0, last_raw=0, wraps=int(seen.raw < 0))
+    after, findings = _book(counter, begun, seen, since_reset, (Flag.RESET,))
     return after, (hole, *findings)
 
 
@@ -302,7 +334,6 @@ def _book(counter: Counter, state: CounterState, seen: Observation, delta: int, 
         raw_before=state.last_raw,
         raw_after=seen.raw,
         samples=1 + held,
-        continuous=seen.continuous and state.hold is None,
         flags=all_flags,
     )
     return after, (found,)
@@ -333,7 +364,6 @@ def _doubt(
         raw_before=state.last_raw,
         raw_after=seen.raw,
         samples=state.hold.samples if state.hold is not None else 1,
-        continuous=False,
         flags=(Flag.SPANNED_OUTAGE,) if state.outage else (),
     )
     begun = CounterState(state.epoch + 1, seen.raw, seen.raw, 0, seen.at, seen.time)

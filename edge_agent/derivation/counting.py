@@ -45,24 +45,25 @@ class CounterRule:
 
 def count(work: Books, one: CounterRule, reading: Reading, time: datetime, *, refused: bool) -> None:
     """One reading of the counter's tag, at event time `time` (`refused`: the device's own time was not believed)."""
-    state = one.state(work)
-    raw = _raw(work, reading)
-    if raw is None:
-        work.count(one.name, "not_a_reading")
-        if state is not None and not state.skipped:
-            one.keep(work, replace(state, skipped=1))
-    elif state is None:
-        seen = counter.Observation(raw, reading.received, time, Decimal(0), Decimal(0), reading.continuous)
-        work.count(one.name, "baseline")
-        one.keep(work, counter.baseline(seen))
-    elif one.rule.order is not None and one.rule.order not in work.state.orders:
-        work.count(one.name, "order_unknown")
+    state, spec, at = one.state(work), one.spec, reading.received
+    raw = _raw(work, spec, reading)
+    if state is None:
+        if raw is not None:
+            one.keep(work, counter.baseline(counter.Observation(raw, at, time, Decimal(0))))
+        work.count(one.name, "not_a_reading" if raw is None else "baseline")
+    elif raw is None or (one.rule.order is not None and one.rule.order not in work.state.orders):
+        work.count(one.name, "not_a_reading" if raw is None else "order_unknown")
+        _keep_changed(work, one, state, counter.out_of_sight(state, at, outage=False))
     else:
-        seen = _observation(work, state, reading, raw, time)
-        after, findings = counter.observe(one.spec, one.rule.unproven, state, seen)
+        known = counter.stood_still(spec, state, at, time) if reading.continuous else state
+        source, hold = work.state.sources[reading.tag.source], state.hold
+        elapsed = _elapsed(source, known.last_at, state.last_time, at, time)
+        in_hold = _elapsed(source, hold.at, hold.time, at, time) if hold is not None else Decimal(0)
+        seen = counter.Observation(raw, at, time, elapsed, in_hold)
+        after, findings = counter.observe(spec, one.rule.unproven, known, seen)
         one.keep(work, after, before=state if after.epoch != state.epoch else None)
         flags = (Flag.SOURCE_TIME_REFUSED,) if refused else ()
-        _findings(work, one, findings, reading.received, (reading.status,), flags=flags)
+        _findings(work, one, findings, at, (reading.status,), flags=flags)
 
 
 def settle(work: Books, one: CounterRule, now: Instant) -> None:
@@ -76,30 +77,34 @@ def settle(work: Books, one: CounterRule, now: Instant) -> None:
         _findings(work, one, findings, now)
 
 
-def sign(work: Books, one: CounterRule, what: str | None, *, outage: bool) -> None:
-    """A sign of a reset, or only that the counter was out of sight for a while."""
+def sign(work: Books, one: CounterRule, what: str) -> None:
+    """A sign of a reset."""
     state = one.state(work)
-    if state is None:
-        return
-    state = replace(state, outage=True) if outage else state
-    one.keep(work, counter.with_sign(one.spec, state, what) if what else state)
+    if state is not None:
+        _keep_changed(work, one, state, counter.with_sign(one.spec, state, what))
 
 
-def _raw(work: Books, reading: Reading) -> int | None:
+def returned(work: Books, one: CounterRule, at: Instant) -> None:
+    """The source is back: what is seen next spans an outage."""
+    state = one.state(work)
+    if state is not None:
+        _keep_changed(work, one, state, counter.out_of_sight(state, at, outage=True))
+
+
+def _keep_changed(work: Books, one: CounterRule, before: CounterState, after: CounterState) -> None:
+    if after != before:
+        one.keep(work, after)
+
+
+def _raw(work: Books, spec: Counter, reading: Reading) -> int | None:
     """The counter's raw value; None where the reading is none (not good, not a whole number, out of range)."""
     value = reading.value
     if reading.quality is not Quality.GOOD or isinstance(value, bool) or not isinstance(value, int):
         return None
+    if spec.wraps_at is not None and not min(spec.wraps_to, 0) <= value < spec.wraps_at:
+        return None
     bounds = work.map.tags[reading.tag].range
     return value if bounds is None or bounds[0] <= value <= bounds[1] else None
-
-
-def _observation(work: Books, state: CounterState, reading: Reading, raw: int, time: datetime) -> counter.Observation:
-    source, at = work.state.sources[reading.tag.source], reading.received
-    elapsed = _elapsed(source, state.last_at, state.last_time, at, time)
-    hold = state.hold
-    in_hold = _elapsed(source, hold.at, hold.time, at, time) if hold is not None else Decimal(0)
-    return counter.Observation(raw, at, time, elapsed, in_hold, reading.continuous)
 
 
 def _elapsed(source: SourceState, last_at: Instant, last_time: datetime, at: Instant, time: datetime) -> Decimal:
@@ -125,21 +130,20 @@ def _findings(
     for found in findings:
         match found:
             case counter.Delta():
-                since = max(found.since, found.until - one.spec.sampling) if found.continuous else found.since
-                _book(work, one, found, _evidence(found, since, statuses, flags))
-                cadence.after_booking(work, one.rule, now.wall)
+                _book(work, one, found, _evidence(found, statuses, flags))
+                cadence.schedule(work, (one.rule,), now.wall)
             case counter.Doubt():
-                _doubt(work, one, found, _evidence(found.at, found.at.since, statuses, flags))
+                _doubt(work, one, found, _evidence(found.at, statuses, flags))
             case counter.Hole():
                 _hole(work, one, found)
 
 
-def _evidence(delta: counter.Delta, since: datetime, statuses: tuple[int, ...], flags: tuple[Flag, ...]) -> Evidence:
+def _evidence(delta: counter.Delta, statuses: tuple[int, ...], flags: tuple[Flag, ...]) -> Evidence:
     return Evidence(
         epoch=delta.epoch,
         from_position=delta.from_position,
         to_position=delta.to_position,
-        first_time=since,
+        first_time=delta.since,
         last_time=delta.until,
         samples=delta.samples,
         raw_before=str(delta.raw_before),

@@ -7,8 +7,9 @@ for byte.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from itertools import groupby
 
 from edge_agent.config.tagmap import Counter, Handshake, Rule, TagMap
 from edge_agent.derivation import cadence, confirming, counter, counting
@@ -54,10 +55,22 @@ class Engine:
     def fold(self, state: State, inputs: Iterable[Input]) -> Outcome:
         """Fold `inputs`, in their order, into what one transaction must hold; `state` itself is not changed."""
         work = Books(self._map, state)
-        for item in inputs:
+        for item in self._context_first(inputs):
             self._step(work, item)
         work.outcome.changed = work.state.own()
         return work.outcome
+
+    def _context_first(self, inputs: Iterable[Input]) -> Iterator[Input]:
+        """The inputs as they came, but within a delivery order and epoch tags come first.
+
+        What was stamped alike (all of it after a restart) has no order of its own; an order's time is its own anyway.
+        """
+        for received, together in groupby(inputs, key=_delivered):
+            delivery = list(together)
+            yield from delivery if received is None else sorted(delivery, key=self._is_no_context)
+
+    def _is_no_context(self, item: Input) -> bool:
+        return not (isinstance(item, Reading) and (item.tag in self._order_tags or item.tag in self._by_epoch_tag))
 
     def _step(self, work: Books, item: Input) -> None:
         match item:
@@ -91,7 +104,7 @@ class Engine:
                 work.state.tags[reading.tag] = TagState(reading.value, reading.quality)
             if known is not None and known.value != reading.value:
                 for one in self._by_epoch_tag[reading.tag]:
-                    counting.sign(work, one, counter.EPOCH_TAG, outage=False)
+                    counting.sign(work, one, counter.EPOCH_TAG)
         for one in self._by_tag.get(reading.tag, ()):
             counting.count(work, one, reading, time, refused=refused)
 
@@ -118,10 +131,17 @@ class Engine:
             sign = counter.RESTART
         for one in self._counters:
             if one.spec.tag.source == change.source:
-                counting.sign(work, one, sign, outage=True)
+                counting.returned(work, one, change.received)
+                if sign is not None:
+                    counting.sign(work, one, sign)
         for other in self._handshakes.values():
             if sign is not None and other.spec.trigger.source == change.source:
                 confirming.restarted(work, other)
+
+
+def _delivered(item: Input) -> Instant | None:
+    """The delivery that an item came with; None for what comes by itself."""
+    return item.received if isinstance(item, Reading | Block) else None
 
 
 def _received(work: Books, name: str, received: Instant) -> SourceState:

@@ -26,7 +26,7 @@ class Hold:
 
     `since` began the present plateau; it is settled once `settle` has passed since then. `raw`, `at` and `time` are its
     newest reading, `elapsed` its seconds since the booked one. `left` tells that some value lay outside the band of the
-    booked one.
+    booked one. `began` is when the first plateau did (None: with the present one).
     """
 
     since: Instant
@@ -36,6 +36,7 @@ class Hold:
     elapsed: Decimal
     samples: int
     left: bool
+    began: Instant | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Mapping
 from datetime import datetime
@@ -20,6 +21,16 @@ class Audit:
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
         self._clock = clock
+        self._noted: asyncio.Queue[tuple[str, str, Mapping[str, object]]] = asyncio.Queue()
+
+    def note(self, who: str, action: str, detail: Mapping[str, object]) -> None:
+        """Have an entry added soon, by `run`: for those who cannot wait."""
+        self._noted.put_nowait((who, action, detail))
+
+    async def run(self) -> None:
+        """Add what was noted, for ever."""
+        while True:
+            await self.append(*await self._noted.get())
 
     async def append(self, who: str, action: str, detail: Mapping[str, object]) -> None:
         """Add one entry."""

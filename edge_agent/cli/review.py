@@ -1,0 +1,82 @@
+"""`edge-agent review`: what needs a person, and the person's word on it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from edge_agent.cli.common import DATABASE_NAME, DEFAULT_DATA, Data, Json, clear_errors, print_json
+from edge_agent.control import ask
+from edge_agent.store.reader import open_reader
+
+Name = Annotated[str, typer.Argument(metavar="ID", help="The review, as `review list` names it.")]
+By = Annotated[str, typer.Option(help="Who decides: goes into the event and the audit log.")]
+Reason = Annotated[str, typer.Option(help="Why: goes into the event and the audit log.")]
+
+reviews = typer.Typer(help="Doubtful movements: list, accept a candidate, reject.", no_args_is_help=True)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the group."""
+    app.add_typer(reviews, name="review")
+
+
+@reviews.command("list")
+def list_(
+    data: Data = DEFAULT_DATA,
+    everything: Annotated[bool, typer.Option("--all", help="Decided ones too.")] = False,
+    json_: Json = False,
+) -> None:
+    """What is open, with every candidate and its number."""
+    with clear_errors(), open_reader(data / DATABASE_NAME) as reader:
+        found = reader.reviews(everything=everything)
+    if json_:
+        print_json({"reviews": found})
+        return
+    console = Console(highlight=False)
+    if not found:
+        console.print("Nothing to review.")
+    for one in found:
+        _show(console, one)
+
+
+@reviews.command()
+def accept(
+    name: Name,
+    candidate: Annotated[int, typer.Option(min=1, help="The number of the candidate to book.")],
+    by: By,
+    reason: Reason,
+    *,
+    data: Data = DEFAULT_DATA,
+    json_: Json = False,
+) -> None:
+    """Book one candidate as an event that names its cause, the person and the reason."""
+    with clear_errors():
+        answer = ask(data, "review.accept", id=name, candidate=candidate, by=by, reason=reason)
+    _answer(answer, f"{name}: booked {answer['quantity']} {answer['unit']}", json_=json_)
+
+
+@reviews.command()
+def reject(name: Name, by: By, reason: Reason, data: Data = DEFAULT_DATA, json_: Json = False) -> None:
+    """Close the review; nothing is booked."""
+    with clear_errors():
+        answer = ask(data, "review.reject", id=name, by=by, reason=reason)
+    _answer(answer, f"{name}: closed, nothing booked", json_=json_)
+
+
+def _answer(answer: dict[str, Any], sentence: str, *, json_: bool) -> None:
+    if json_:
+        print_json(answer)
+    else:
+        typer.echo(sentence)
+
+
+def _show(console: Console, one: dict[str, Any]) -> None:
+    state = "" if one["status"] == "open" else f" [{one['status']} by {one['decided_by']}: {one['reason']}]"
+    console.print(f"[bold]{one['id']}[/]  {one['key']}  {one['cause']}{state}")
+    console.print(f"  {one['message']}  ({one['since']} to {one['until']})")
+    for candidate in one["candidates"]:
+        order = f", order {candidate['order']}" if candidate["order"] else ""
+        console.print(f"  {candidate['candidate']}: {candidate['quantity']} {one['unit']}: {candidate['why']}{order}")

@@ -1,0 +1,87 @@
+"""`edge-agent status` and `backlog`: how the agent stands; both work with the service down."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from edge_agent.cli.common import DATABASE_NAME, DEFAULT_DATA, EXIT_FINDINGS, Data, Json, clear_errors, print_json
+from edge_agent.control import ask
+from edge_agent.errors import AgentUnreachable
+from edge_agent.store.reader import Reader, open_reader
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs."""
+    app.command()(status)
+    app.command()(backlog)
+
+
+def status(data: Data = DEFAULT_DATA, json_: Json = False) -> None:
+    """What is up, what waits, what needs a person, and whether the books balance. Exit 1 where they do not."""
+    with clear_errors():
+        try:
+            live: dict[str, Any] | None = ask(data, "status")
+        except AgentUnreachable:
+            live = None
+        with open_reader(data / DATABASE_NAME) as reader:
+            found = _status(reader, live)
+    if json_:
+        print_json(found)
+    else:
+        _show_status(found)
+    if found["imbalances"]:
+        raise typer.Exit(EXIT_FINDINGS)
+
+
+def backlog(data: Data = DEFAULT_DATA, json_: Json = False) -> None:
+    """What the broker has not taken yet, stream by stream."""
+    with clear_errors(), open_reader(data / DATABASE_NAME) as reader:
+        streams, size = reader.streams(), reader.size()
+    if json_:
+        print_json({"streams": streams, "size": size})
+        return
+    table = Table("source", "stored", "taken", "waiting", "oldest waiting since")
+    for one in streams:
+        figures = (str(one[name]) for name in ("head", "delivered", "waiting"))
+        table.add_row(one["source"], *figures, one["oldest_waiting"] or "")
+    Console().print(table, f"{size['used'] / 2**20:.1f} MiB in use")
+
+
+def _status(reader: Reader, live: dict[str, Any] | None) -> dict[str, Any]:
+    return {
+        "running": live is not None,
+        "components": live["components"] if live else {},
+        "held": live["rules"]["held"] if live else [],
+        "counts": live["counts"] if live else {},
+        "waiting": sum(one["waiting"] for one in reader.streams()),
+        "to_review": len(reader.reviews()),
+        "gaps": len(reader.gaps()),
+        "booked": {key: f"{value:f}" for key, value in sorted(reader.totals().items())},
+        "pending": {key: f"{value:f}" for key, value in sorted(reader.pending().items())},
+        "imbalances": [
+            f"{one.rule} epoch {one.epoch}: {one.ran} ran, {one.accounted} accounted for" for one in reader.imbalances()
+        ],
+    }
+
+
+def _show_status(found: dict[str, Any]) -> None:
+    console = Console()
+    if not found["running"]:
+        console.print("The agent is not running on this directory; this is what its store says.", style="yellow")
+    for name, part in found["components"].items():
+        style = "green" if part["state"] == "up" else "red"
+        console.print(f"[{style}]{part['state']:>8}[/] {name}  {part['detail']}", highlight=False)
+    for name in found["held"]:
+        console.print(f"    held {name}: a falling or doubtful counter is being watched", style="yellow")
+    figures = f"{found['waiting']} waiting · {found['to_review']} to review · {found['gaps']} gaps"
+    console.print(figures, highlight=False)
+    table = Table("event / material / order / location", "booked", "not yet sent")
+    for key in sorted({*found["booked"], *found["pending"]}):
+        table.add_row(key, found["booked"].get(key, "0"), found["pending"].get(key, ""))
+    console.print(table)
+    for line in found["imbalances"]:
+        console.print(f"the books do not balance: {line}", style="bold red")

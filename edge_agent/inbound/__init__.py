@@ -1,0 +1,1 @@
+"""What others ask of the agent over MQTT: checked strictly, bounded, counted, answered."""

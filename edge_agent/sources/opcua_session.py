@@ -1,0 +1,259 @@
+"""One OPC UA session from connect to loss: the services used, each with a time limit, every failure a SourceError.
+
+asyncua's own reconnecting can end connected without monitored items, and its publish loop swallows errors and logs a
+traceback a second (libraries.md). So a lost session is never revived: the source opens another, and `opcua_feed`
+publishes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import struct
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from asyncua import ua
+from asyncua.client.client import Client
+from asyncua.client.ua_session import UaSession
+from asyncua.ua.attribute_ids import AttributeIds
+from asyncua.ua.object_ids import ObjectIds
+from asyncua.ua.status_codes import StatusCodes
+from asyncua.ua.uaerrors import BadNoSubscription, UaError, UaStatusCodeError, UaStructParsingError
+
+from edge_agent.config.tagmap import OpcUaSource
+from edge_agent.errors import SourceError
+from edge_agent.sources.opcua_values import known_time, status_name
+
+CHUNK: Final = 100
+"""Nodes per request: an S7-1200 becomes 50 times slower beyond 200 (libraries.md)."""
+REQUEST_SECONDS: Final = 4.0
+_CONNECT_SECONDS: Final = 10.0
+_CLOSE_SECONDS: Final = 1.0
+_SESSION_MILLISECONDS: Final = 60_000
+_RENEW_AT: Final = 0.75
+_DECODING_FAULTS = (struct.error, ValueError, TypeError, LookupError, ArithmeticError, AttributeError, RecursionError)
+"""What asyncua's decoder raises on bytes that are no valid message, besides its own errors."""
+
+
+class SubscriptionBroken(SourceError):
+    """The subscription can no longer be trusted to bring every change; the session can. Subscribe anew, read all."""
+
+
+class _QuietSession(UaSession):
+    """asyncua's session without its publish loop."""
+
+    def ensure_publish_loop(self) -> None:
+        """Publishing is the feed's."""
+
+
+class Session:
+    """A session on the server of `source`, usable until it is lost and never again after that."""
+
+    def __init__(self, source: OpcUaSource) -> None:
+        logging.getLogger("asyncua").setLevel(logging.WARNING)
+        logging.getLogger("asyncua.client").setLevel(logging.CRITICAL)  # every failure is reported here, once
+        self._source = source
+        self._client = Client(source.url, timeout=REQUEST_SECONDS, auto_reconnect=False)
+        self._client.name = self._client.description = "edge-agent"
+        self._client.application_uri = f"urn:{socket.gethostname()}:edge-agent"
+        self._client.session_timeout = _SESSION_MILLISECONDS
+        self._client.uaclient.session = _QuietSession(self._client.uaclient)
+        self._password: str | None = None
+        self._renew_at = 0.0
+
+    async def open(self) -> None:
+        """Connect, open the channel, create and activate the session. Raises SourceError; then nothing stays open."""
+        client = self._client
+        try:
+            async with self._asking("connect", _CONNECT_SECONDS):
+                await self._set_login()
+                await client.connect_socket()
+                await client.send_hello()
+                await client.open_secure_channel()
+                await client.create_session()
+                await client.activate_session(username=self._source.user, password=self._password)
+        except BaseException:
+            await self.close()
+            raise
+        self._plan_renewal()
+
+    async def close(self) -> None:
+        """Say goodbye if the server still listens, and release the socket in any case."""
+        protocol = self._client.uaclient.protocol
+        transport = protocol.transport if protocol is not None else None
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_CLOSE_SECONDS):
+                    await self._client.disconnect()
+        finally:
+            self._client.disconnect_socket()
+            if transport is not None:
+                transport.abort()
+        await asyncio.sleep(0)  # the loop closes the socket in its next turn
+
+    async def start_time(self) -> datetime | None:
+        """The server's StartTime; None where it does not say."""
+        answer = (await self.read([_server_node(ObjectIds.Server_ServerStatus_StartTime)]))[0]
+        value = answer.Value.Value if answer.Value is not None else None
+        is_good = answer.StatusCode is None or answer.StatusCode.is_good()
+        return known_time(value) if is_good and isinstance(value, datetime) else None
+
+    async def namespaces(self) -> dict[str, int]:
+        """Namespace URIs and their present indices."""
+        answer = (await self.read([_server_node(ObjectIds.Server_NamespaceArray)]))[0]
+        value = answer.Value.Value if answer.Value is not None else None
+        if not isinstance(value, list) or not all(isinstance(uri, str) for uri in value):
+            raise SourceError(f"{self._where}: the server does not say its namespaces")
+        return {uri: index for index, uri in reversed(list(enumerate(value)))}
+
+    async def read(self, nodes: Sequence[ua.NodeId]) -> list[ua.DataValue]:
+        """The present values, in one request per `CHUNK` nodes; a value that cannot be decoded is BadDecodingError."""
+        values: list[ua.DataValue] = []
+        for start in range(0, len(nodes), CHUNK):
+            values += await self._read_isolating(nodes[start : start + CHUNK])
+        return values
+
+    async def write(self, values: Sequence[tuple[ua.NodeId, ua.DataValue]]) -> list[int]:
+        """Write in one request, in this order; the status of each."""
+        wanted = [ua.WriteValue(NodeId=node, AttributeId=AttributeIds.Value, Value=value) for node, value in values]
+        async with self._asking("write"):
+            statuses = await self._client.uaclient.write(ua.WriteParameters(NodesToWrite=wanted))
+        self._check_length("write", wanted, statuses)
+        return [int(status.value) for status in statuses]
+
+    async def create_subscription(self, parameters: ua.CreateSubscriptionParameters) -> ua.CreateSubscriptionResult:
+        """A new subscription, with what the server made of `parameters`."""
+        async with self._asking("create a subscription"):
+            return await self._client.uaclient.create_subscription(parameters, lambda _result: None)
+
+    async def delete_subscription(self, identifier: int) -> None:
+        """Delete a subscription; one that is gone already is no error."""
+        async with self._asking("delete a subscription"):
+            await self._client.uaclient.delete_subscriptions([identifier])
+
+    async def create_items(
+        self, subscription: int, items: Sequence[ua.MonitoredItemCreateRequest]
+    ) -> list[ua.MonitoredItemCreateResult]:
+        """Monitor items, in one request per `CHUNK`; each result has its own status."""
+        results: list[ua.MonitoredItemCreateResult] = []
+        for start in range(0, len(items), CHUNK):
+            chunk = list(items[start : start + CHUNK])
+            parameters = ua.CreateMonitoredItemsParameters(
+                SubscriptionId=ua.IntegerId(subscription),
+                TimestampsToReturn=ua.TimestampsToReturn.Both,
+                ItemsToCreate=chunk,
+            )
+            async with self._asking("create monitored items"):
+                made = await self._client.uaclient.create_monitored_items(parameters)
+            self._check_length("create monitored items", chunk, made)
+            results += made
+        return results
+
+    async def delete_items(self, subscription: int, items: Sequence[int]) -> None:
+        """Stop monitoring items; those that are gone already are no error."""
+        for start in range(0, len(items), CHUNK):
+            parameters = ua.DeleteMonitoredItemsParameters(
+                SubscriptionId=ua.IntegerId(subscription),
+                MonitoredItemIds=[ua.IntegerId(item) for item in items[start : start + CHUNK]],
+            )
+            async with self._asking("delete monitored items"):
+                await self._client.uaclient.delete_monitored_items(parameters)
+
+    async def publish(self, acknowledge: list[ua.SubscriptionAcknowledgement], seconds: float) -> ua.PublishResult:
+        """Wait at most `seconds` for the next notification or keep-alive.
+
+        Raises SubscriptionBroken where the notification cannot be decoded or the server knows no subscription, else
+        SourceError: nothing came, so the session is lost.
+        """
+        try:
+            async with self._asking("publish", seconds):
+                response = await self._client.uaclient.publish(acknowledge)
+                response.ResponseHeader.ServiceResult.check()
+        except SourceError as error:
+            if isinstance(error.__cause__, UaStructParsingError):
+                raise SubscriptionBroken("a notification cannot be decoded") from error
+            if isinstance(error.__cause__, BadNoSubscription):
+                raise SubscriptionBroken("the server has no subscription of ours") from error
+            raise
+        result: ua.PublishResult = response.Parameters
+        return result
+
+    async def pulse(self) -> None:
+        """See that the server answers; renew the secure channel when due."""
+        await self.read([_server_node(ObjectIds.Server_ServerStatus_State)])
+        if asyncio.get_running_loop().time() >= self._renew_at:
+            async with self._asking("renew the secure channel"):
+                await self._client.open_secure_channel(renew=True)
+            self._client.uaclient.revolve_security_token()
+            self._plan_renewal()
+
+    @property
+    def _where(self) -> str:
+        return f"{self._source.name} ({self._source.url})"
+
+    async def _set_login(self) -> None:
+        if self._source.password_file is not None:
+            self._password = (await asyncio.to_thread(_first_line, self._source.password_file)) or None
+
+    def _plan_renewal(self) -> None:
+        """A channel is renewed after 75 % of its lifetime (OPC 10000-4, 5.6.2.1)."""
+        lifetime = self._client.secure_channel_timeout / 1000
+        self._renew_at = asyncio.get_running_loop().time() + _RENEW_AT * lifetime
+
+    async def _read_isolating(self, nodes: Sequence[ua.NodeId]) -> list[ua.DataValue]:
+        """Read; where the answer cannot be decoded, halve until the node that spoils it stands alone."""
+        parameters = ua.ReadParameters(
+            MaxAge=ua.Duration(0),
+            TimestampsToReturn=ua.TimestampsToReturn.Both,
+            NodesToRead=[ua.ReadValueId(NodeId=node, AttributeId=AttributeIds.Value) for node in nodes],
+        )
+        try:
+            async with self._asking("read"):
+                values = await self._client.uaclient.read(parameters)
+        except SourceError as error:
+            if not _is_undecodable(error.__cause__):
+                raise
+            if len(nodes) == 1:
+                return [ua.DataValue(StatusCode=ua.StatusCode(ua.UInt32(StatusCodes.BadDecodingError)))]
+            half = len(nodes) // 2
+            return [*await self._read_isolating(nodes[:half]), *await self._read_isolating(nodes[half:])]
+        self._check_length("read", nodes, values)
+        return values
+
+    def _check_length(self, doing: str, asked: Sequence[object], answered: Sequence[object] | None) -> None:
+        if answered is None or len(answered) != len(asked):
+            raise SourceError(f"{self._where}: {doing}: the answer does not fit the request")
+
+    @asynccontextmanager
+    async def _asking(self, doing: str, seconds: float = REQUEST_SECONDS) -> AsyncIterator[None]:
+        """Bound a request in time, and say what went wrong in one form."""
+        try:
+            async with asyncio.timeout(seconds):
+                yield
+        except TimeoutError as error:
+            raise SourceError(f"{self._where}: {doing}: no answer in time") from error
+        except UaStatusCodeError as error:
+            raise SourceError(f"{self._where}: {doing}: {status_name(error.code)}") from error
+        except (OSError, UaError, *_DECODING_FAULTS) as error:
+            raise SourceError(f"{self._where}: {doing}: {str(error) or type(error).__name__}") from error
+
+
+def _server_node(identifier: int) -> ua.NodeId:
+    return ua.NodeId(ua.Int32(identifier), ua.Int16(0), ua.NodeIdType.Numeric)
+
+
+def _is_undecodable(error: BaseException | None) -> bool:
+    """Whether an answer came that is no valid message; a status code is an answer, and a lost connection is none."""
+    if isinstance(error, UaStatusCodeError | OSError):
+        return False
+    return isinstance(error, (UaError, *_DECODING_FAULTS))
+
+
+def _first_line(path: Path) -> str:
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return lines[0] if lines else ""

@@ -1,0 +1,1 @@
+"""What the agent tells people about itself: log lines, the state of its parts, counts."""

@@ -1,0 +1,156 @@
+"""Brokers for the tests: the one in memory and real ones in processes of their own, on ephemeral ports of loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from iotcore import Broker as IotcoreBroker
+
+from edge_agent.broker import Broker
+from edge_agent.mqtt import Limits, PahoBroker
+from edge_agent.mqtt_memory import MemoryBroker
+from tests.publishing.samples import tag_map
+
+DEADLINE = 30.0
+
+_RUMQTTD = """
+id = 0
+[router]
+id = 0
+max_connections = 64
+max_outgoing_packet_count = 200
+max_segment_size = 104857600
+max_segment_count = 10
+[v5.1]
+name = "v5-1"
+listen = "127.0.0.1:{port}"
+next_connection_delay_ms = 1
+[v5.1.connections]
+connection_timeout_ms = 60000
+max_payload_size = {max_payload}
+max_inflight_count = 200
+dynamic_filters = true
+"""
+_MOSQUITTO = """
+listener {port} 127.0.0.1
+allow_anonymous true
+user root
+max_inflight_messages {inflight}
+max_queued_messages 0
+{more}
+"""
+
+
+class AnyBroker(Protocol):
+    """What the suites need of a broker, whichever it is."""
+
+    def client(self, client_id: str, limits: Limits | None = None) -> Broker: ...
+
+    def kill(self) -> None: ...
+
+    def start(self) -> None: ...
+
+
+class InMemory:
+    """The fake, driven like the others."""
+
+    def __init__(self) -> None:
+        self.memory = MemoryBroker()
+
+    def client(self, client_id: str, limits: Limits | None = None) -> Broker:
+        return self.memory.client(client_id, (limits or Limits()).window)
+
+    def kill(self) -> None:
+        self.memory.stop()
+
+    def start(self) -> None:
+        self.memory.start()
+
+
+class Mosquitto:
+    """Debian's mosquitto."""
+
+    def __init__(self, folder: Path, *, inflight: int = 20, more: str = "") -> None:
+        self.port = free_port()
+        self._config = folder / f"mosquitto-{self.port}.conf"
+        self._config.write_text(_MOSQUITTO.format(port=self.port, inflight=inflight, more=more))
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def client(self, client_id: str, limits: Limits | None = None) -> Broker:
+        return PahoBroker(tag_map(port=self.port).mqtt, client_id, limits)
+
+    def start(self) -> None:
+        self._process = subprocess.Popen(
+            ["mosquitto", "-c", str(self._config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        wait_until_listening(self.port)
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.send_signal(signal.SIGKILL)
+            self._process.wait()
+            self._process = None
+
+
+class Rumqttd:
+    """The embedded broker of the demo."""
+
+    def __init__(self, folder: Path, *, max_payload: int = 262_144) -> None:
+        self.port = free_port()
+        self._config = folder / f"rumqttd-{self.port}.toml"
+        self._config.write_text(_RUMQTTD.format(port=self.port, max_payload=max_payload))
+        self._broker: IotcoreBroker | None = None
+
+    def client(self, client_id: str, limits: Limits | None = None) -> Broker:
+        return PahoBroker(tag_map(port=self.port).mqtt, client_id, limits)
+
+    def start(self) -> None:
+        self._broker = IotcoreBroker(config_path=str(self._config))
+        self._broker.start()
+
+    def kill(self) -> None:
+        if self._broker is not None:
+            self._broker.stop()
+            self._broker = None
+
+
+def has_mosquitto() -> bool:
+    return shutil.which("mosquitto") is not None
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_until_listening(port: int) -> None:
+    deadline = time.monotonic() + DEADLINE
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+        else:
+            return
+
+
+async def until(condition: Callable[[], object], what: str) -> None:
+    """Wait for a condition with a generous deadline; timing decides nothing."""
+    try:
+        async with asyncio.timeout(DEADLINE):
+            while not condition():  # noqa: ASYNC110 - it is another process's doing, which sets no event of ours
+                await asyncio.sleep(0.01)
+    except TimeoutError as error:
+        raise AssertionError(f"waited in vain until {what}") from error

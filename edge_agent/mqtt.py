@@ -342,9 +342,21 @@ def _properties(message: Message, packet: int) -> Properties:
     return properties
 
 
+class _TlsSocket(ssl.SSLSocket):
+    """Closes itself when the handshake fails: paho would leave it open."""
+
+    def do_handshake(self, block: bool = False) -> None:  # noqa: FBT001, FBT002 - the signature of the base class
+        try:
+            super().do_handshake(block)
+        except OSError:
+            self.close()
+            raise
+
+
 def _tls_context(tls: Tls) -> ssl.SSLContext:
     """TLS 1.2 or newer with the peer's name checked; mutual where `cert` is given."""
     context = ssl.create_default_context(cafile=tls.ca)
+    context.sslsocket_class = _TlsSocket
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if tls.cert is not None:
         context.load_cert_chain(tls.cert, tls.key)

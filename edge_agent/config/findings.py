@@ -25,7 +25,7 @@ class Severity(StrEnum):
     WARNING = "warning"
 
 
-class Unfit(ValueError):  # noqa: N818 - it is a verdict on a value and becomes a Finding
+class Unfit(ValueError):
     """A value that means nothing here; whoever knows its place makes a Finding of it."""
 
     def __init__(self, code: Code, message: str, suggestion: str | None = None) -> None:
@@ -35,7 +35,7 @@ class Unfit(ValueError):  # noqa: N818 - it is a verdict on a value and becomes 
         self.suggestion = suggestion
 
 
-class AlreadyReported(ValueError):  # noqa: N818 - it is no error of its own
+class AlreadyReported(ValueError):
     """A value whose fault has been reported when the YAML was read."""
 
 

@@ -1,4 +1,4 @@
-"""What an unquoted YAML scalar means: YAML 1.2, and an error wherever YAML 1.1 or a hurried reader sees another value."""
+"""What an unquoted YAML scalar means: YAML 1.2, and an error wherever YAML 1.1 or a hurried reader sees otherwise."""
 
 from __future__ import annotations
 
@@ -27,15 +27,19 @@ _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*)")
 _DECIMAL = re.compile(r"[-+]?(0|[1-9][0-9]*)\.[0-9]+")
 _PLAIN = (
     (re.compile(r"[-+]?0[0-9]+"), Code.OLD_NUMBER, "a leading zero: YAML 1.1 reads it as octal"),
-    (re.compile(r"[-+]?0o[0-7_]+", re.I), Code.OLD_NUMBER, "octal"),
-    (re.compile(r"[-+]?0x[0-9a-f_]+", re.I), Code.OLD_NUMBER, "hexadecimal"),
-    (re.compile(r"[-+]?0b[01_]+", re.I), Code.OLD_NUMBER, "binary"),
+    (re.compile(r"[-+]?0o[0-7_]+", re.IGNORECASE), Code.OLD_NUMBER, "octal"),
+    (re.compile(r"[-+]?0x[0-9a-f_]+", re.IGNORECASE), Code.OLD_NUMBER, "hexadecimal"),
+    (re.compile(r"[-+]?0b[01_]+", re.IGNORECASE), Code.OLD_NUMBER, "binary"),
     (re.compile(r"[-+]?[0-9][0-9_]*(:[0-9]{1,2})+(\.[0-9_]*)?"), Code.SEXAGESIMAL, "YAML 1.1 reads it in base 60"),
     (re.compile(r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}([Tt \t].*)?"), Code.SEXAGESIMAL, "YAML 1.1 reads it as a date"),
     (re.compile(r"[-+]?\.?[0-9][0-9_]*_[0-9_]*(\.[0-9_]*)?"), Code.UNDERSCORES, "it has underscores"),
     (re.compile(r"[-+]?[0-9][0-9_]*\.[0-9_]*_[0-9_]*"), Code.UNDERSCORES, "it has underscores"),
-    (re.compile(r"[-+]?\.(nan|inf)", re.I), Code.NOT_FINITE, "it is not a finite number"),
-    (re.compile(r"[-+]?([0-9][0-9_]*\.?[0-9_]*|\.[0-9_]+)e[-+]?[0-9]+", re.I), Code.EXPONENT, "it has an exponent"),
+    (re.compile(r"[-+]?\.(nan|inf)", re.IGNORECASE), Code.NOT_FINITE, "it is not a finite number"),
+    (
+        re.compile(r"[-+]?([0-9][0-9_]*\.?[0-9_]*|\.[0-9_]+)e[-+]?[0-9]+", re.IGNORECASE),
+        Code.EXPONENT,
+        "it has an exponent",
+    ),
     (re.compile(r"[-+]?(\.[0-9]+|[0-9]+\.[0-9]*)"), Code.ODD_NUMBER, "digits on both sides of the point, no leading 0"),
     (re.compile(r"="), Code.ODD_NUMBER, "YAML 1.1 gives it a meaning of its own"),
 )

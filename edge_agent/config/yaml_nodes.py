@@ -7,7 +7,8 @@ events without recursion: nothing the text holds can exhaust the stack.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Protocol
 
 import yaml
 from yaml.parser import Parser
@@ -18,7 +19,7 @@ from edge_agent.config.codes import Code
 from edge_agent.config.findings import Findings, Place, SourceFile, Unfit, printable, shown
 from edge_agent.config.scalars import Kind, kind_of
 
-MOST_NODES = 500_000
+MOST_NODES = 400_000
 DEEPEST = 12
 
 
@@ -56,8 +57,16 @@ Node = Map | Seq | Scalar
 Step = str | int
 
 
+class EventParser(Protocol):
+    """What libyaml's parser and PyYAML's own have in common."""
+
+    def get_event(self) -> yaml.Event | None:
+        """The next event; None after the last."""
+        ...
+
+
 class PurePythonParser(Reader, Scanner, Parser):
-    """PyYAML's own parser, where libyaml is missing: ten times slower, the same events."""
+    """PyYAML's own parser, where libyaml is missing: slower by far, the same events."""
 
     def __init__(self, stream: str) -> None:
         Reader.__init__(self, stream)
@@ -65,14 +74,17 @@ class PurePythonParser(Reader, Scanner, Parser):
         Parser.__init__(self)
 
 
-FastParser: Callable[[str], yaml.CParser | PurePythonParser] = (
-    yaml.CParser if yaml.__with_libyaml__ else PurePythonParser
-)
+try:
+    from yaml.cyaml import CParser
+except ImportError:  # PyYAML built without libyaml
+    FASTEST: Callable[[str], EventParser] = PurePythonParser
+else:
+    FASTEST = CParser
 
 
 def locate(root: Node, path: Sequence[Step], *, key: bool = False) -> Place:
     """The place of the value at `path` (of its key with `key`); of the nearest thing above it where there is none."""
-    node, place, complete = root, root.place, True
+    node, place = root, root.place
     for step in path:
         if isinstance(node, Map) and isinstance(step, str) and step in node:
             place, node = node.places[step], node[step]
@@ -80,15 +92,14 @@ def locate(root: Node, path: Sequence[Step], *, key: bool = False) -> Place:
             node = node[step]
             place = node.place
         else:
-            complete = False
-            break
-    return node.place if complete and not key else place
+            return place
+    return place if key else node.place
 
 
 def parse(
-    source: SourceFile, text: str, findings: Findings, parser: Callable[[str], object] = FastParser
+    source: SourceFile, text: str, findings: Findings, parser: Callable[[str], EventParser] = FASTEST
 ) -> Map | None:
-    """The document of one file, every fault of the YAML reported; None where there is no mapping to go on with."""
+    """The document of one file, every fault of its YAML reported; None where there is no mapping to go on with."""
     builder = _Builder(source, findings)
     try:
         for event in _events(parser(text)):
@@ -98,16 +109,188 @@ def parse(
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = Place(source, mark.line + 1, mark.column + 1) if mark else Place(source, 1, 1)
-        what = ": ".join(part for part in (error.context, error.problem) if part)
-        findings.error(place, Code.SYNTAX, f"not YAML: {what}", _syntax_help(source, place))
+        what = ": ".join(str(part) for part in (error.context, error.problem) if part)
+        findings.error(place, Code.SYNTAX, f"this is not YAML: {what}", "look at brackets, quotes and indentation here")
         return None
     except (yaml.YAMLError, ValueError, OverflowError) as error:
-        findings.error(Place(source, 1, 1), Code.SYNTAX, f"not YAML: {printable(str(error))[:200]}")
+        findings.error(Place(source, 1, 1), Code.SYNTAX, f"this is not YAML: {printable(str(error))[:200]}")
         return None
     return builder.document()
 
 
-def _events(parser: object) -> Iterator[yaml.Event]:
-    assert isinstance(parser, (yaml.CParser, PurePythonParser)) if yaml.__with_libyaml__ else True  # noqa: S101
-    while not isinstance(event := parser.get_event(), yaml.StreamEndEvent):  # type: ignore[attr-defined]
+def _events(parser: EventParser) -> Iterator[yaml.Event]:
+    while (event := parser.get_event()) is not None:
         yield event
+
+
+class _Stop(Exception):
+    """The file is not read any further; why has been reported."""
+
+
+@dataclass(slots=True)
+class _Open:
+    """A container being filled. A mapping waits for a key or, with `key` set, for its value; `dropped` ones are
+    parsed for their faults and forgotten.
+    """
+
+    node: Map | Seq
+    key: str | None = None
+    dropped: bool = False
+    is_key: bool = False
+
+
+class _Builder:
+    """Puts nodes together, event by event."""
+
+    def __init__(self, source: SourceFile, findings: Findings) -> None:
+        self._source = source
+        self._findings = findings
+        self._stack: list[_Open] = []
+        self._root: Node | None = None
+        self._nodes = 0
+        self._documents = 0
+        self._take: dict[type[yaml.Event], Callable[[yaml.Event], None]] = {
+            yaml.ScalarEvent: self._scalar,
+            yaml.MappingStartEvent: self._begin,
+            yaml.SequenceStartEvent: self._begin,
+            yaml.MappingEndEvent: self._end,
+            yaml.SequenceEndEvent: self._end,
+            yaml.AliasEvent: self._alias,
+            yaml.DocumentStartEvent: self._document_start,
+        }
+
+    def take(self, event: yaml.Event) -> None:
+        """The next event of the file."""
+        handler = self._take.get(type(event))
+        if handler is not None:
+            handler(event)
+
+    def document(self) -> Map | None:
+        """The root, if it is a mapping."""
+        start = Place(self._source, 1, 1)
+        if self._root is None or (isinstance(self._root, Scalar) and self._root.kind is Kind.NULL):
+            self._findings.error(start, Code.EMPTY, "the file holds no tag map", "start with `schema: 1`")
+            return None
+        if not isinstance(self._root, Map):
+            place = self._root.place
+            message = "a tag map is a mapping of sections such as `sources:` and `tags:`"
+            self._findings.error(place, Code.WRONG_SHAPE, message, "start with `schema: 1`")
+            return None
+        return self._root
+
+    def _place(self, event: yaml.Event) -> Place:
+        mark = event.start_mark
+        return Place(self._source, mark.line + 1, mark.column + 1) if mark else Place(self._source, 1, 1)
+
+    def _document_start(self, event: yaml.Event) -> None:
+        assert isinstance(event, yaml.DocumentStartEvent)  # noqa: S101 - by the table above
+        self._documents += 1
+        if self._documents > 1:
+            message = "a second document begins here"
+            self._findings.error(self._place(event), Code.SEVERAL_DOCUMENTS, message, "one document a file: split it")
+            raise _Stop
+        if event.version or event.tags:
+            message = "YAML directives (%YAML, %TAG) are not used in a tag map"
+            self._findings.error(self._place(event), Code.SEVERAL_DOCUMENTS, message, "remove the line")
+
+    def _alias(self, event: yaml.Event) -> None:
+        place = self._place(event)
+        message = "aliases (`*name`) are not used in a tag map"
+        self._findings.error(place, Code.ALIAS, message, 'write the value out; quote a text that begins with "*"')
+        self._add(Scalar("", Kind.BAD, place))
+
+    def _check_properties(self, event: yaml.NodeEvent, tag: str | None, place: Place) -> bool:
+        """Whether the node is free of anchors and tags."""
+        if event.anchor is not None:
+            message = "anchors (`&name`) are not used in a tag map"
+            self._findings.error(place, Code.ALIAS, message, 'write values out; quote a text that begins with "&"')
+        if tag is not None:
+            message = f"the tag {shown(tag)} is not allowed: a tag map holds plain data"
+            self._findings.error(place, Code.EXPLICIT_TAG, message, 'remove it; quote a text that begins with "!"')
+        return event.anchor is None and tag is None
+
+    def _scalar(self, event: yaml.Event) -> None:
+        assert isinstance(event, yaml.ScalarEvent)  # noqa: S101 - by the table above
+        place = self._place(event)
+        kind = Kind.TEXT
+        if (event.anchor is not None or event.tag is not None) and not self._check_properties(event, event.tag, place):
+            kind = Kind.BAD
+        elif not event.style:
+            if event.value == "<<" and self._wants_key():
+                message = "merge keys (`<<`) are not used in a tag map"
+                self._findings.error(place, Code.MERGE_KEY, message, "write the keys out")
+                kind = Kind.BAD
+            else:
+                kind = self._kind(event.value, place)
+        self._add(Scalar(event.value, kind, place))
+
+    def _kind(self, text: str, place: Place) -> Kind:
+        try:
+            return kind_of(text)
+        except Unfit as fault:
+            self._findings.unfit(place, fault)
+            return Kind.BAD
+
+    def _begin(self, event: yaml.Event) -> None:
+        assert isinstance(event, (yaml.MappingStartEvent, yaml.SequenceStartEvent))  # noqa: S101 - by the table above
+        place = self._place(event)
+        if event.anchor is not None or event.tag is not None:
+            self._check_properties(event, event.tag, place)
+        node: Map | Seq = Map(place) if isinstance(event, yaml.MappingStartEvent) else Seq(place)
+        if len(self._stack) >= DEEPEST:
+            message = f"nested deeper than {DEEPEST} levels; the rest of the file is not read"
+            self._findings.error(place, Code.TOO_DEEP, message, "a tag map needs six levels: look for a stray bracket")
+            raise _Stop
+        is_key = self._wants_key()
+        if is_key:
+            self._findings.error(place, Code.KEY_NOT_TEXT, "a key must be text", 'quote it: "..."')
+        else:
+            self._add(node)
+        self._stack.append(_Open(node, dropped=is_key, is_key=is_key))
+
+    def _end(self, _: yaml.Event) -> None:
+        closed = self._stack.pop()
+        if closed.is_key:
+            parent = self._stack[-1]
+            parent.key, parent.dropped = "", True
+
+    def _wants_key(self) -> bool:
+        return bool(self._stack) and isinstance(self._stack[-1].node, Map) and self._stack[-1].key is None
+
+    def _add(self, node: Node) -> None:
+        """Put a node where it belongs: root, item, key or value."""
+        self._nodes += 1
+        if self._nodes > MOST_NODES:
+            message = f"more than {MOST_NODES:,} keys and values; the rest of the file is not read"
+            self._findings.error(node.place, Code.TOO_LARGE, message, "split the map: one agent a line")
+            raise _Stop
+        if not self._stack:
+            self._root = node
+            return
+        top = self._stack[-1]
+        if isinstance(top.node, Seq):
+            top.node.append(node)
+        elif top.key is not None:
+            if not top.dropped:
+                top.node[top.key] = node
+            top.key, top.dropped = None, False
+        elif isinstance(node, Scalar):
+            self._key(top, top.node, node)
+
+    def _key(self, top: _Open, into: Map, key: Scalar) -> None:
+        """Begin an entry; a second one of the same name is reported and dropped."""
+        text = key.text
+        top.key = text
+        if text in into.places:
+            first = into.places[text]
+            message = f"{shown(text)} is given twice, first at {first}"
+            self._findings.error(key.place, Code.DUPLICATE, message, "keep one of them")
+            top.dropped = True
+            return
+        if key.kind is Kind.BAD and text in {"<<", ""}:
+            top.dropped = True
+            return
+        into.places[text] = key.place
+        if key.kind not in {Kind.TEXT, Kind.BAD}:
+            message = f"the key {shown(text)} unquoted is {key.kind.value} to YAML, not text"
+            self._findings.error(key.place, Code.UNQUOTED, message, f'quote it: "{printable(text[:60])}"')

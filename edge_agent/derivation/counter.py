@@ -32,7 +32,8 @@ _PATIENCE = 10
 class Observation:
     """A good reading of the counter. `elapsed` is seconds since the state's last booked reading (0 at the first).
 
-    `elapsed_in_hold` is seconds since the last reading held, where one is.
+    `elapsed_in_hold` is seconds since the last reading held, where one is. `same` says that the device shows the value
+    that is booked already, stamped as it was then: nothing has run, however long nobody looked.
     """
 
     raw: int
@@ -40,6 +41,7 @@ class Observation:
     time: datetime
     elapsed: Decimal
     elapsed_in_hold: Decimal = Decimal(0)
+    same: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +220,8 @@ def _unseen(
 ) -> Decided | None:
     """Review instead of booking what ran unseen: several wraps fit, or it exceeds `review_over`."""
     modulus = counter.modulus
-    if (state.outage or state.skipped) and modulus is not None and room is not None and room >= modulus:
+    unseen = (state.outage or state.skipped) and not seen.same
+    if unseen and modulus is not None and room is not None and room >= modulus:
         ways = _turns(counter, first, room, "ran unseen")
         message = f"unseen for {seen.elapsed:.1f} s: whole turns of {modulus} fit"
         return _doubt(counter, state, seen, Cause.SEVERAL_WRAPS, ways=ways, message=message)

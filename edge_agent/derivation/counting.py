@@ -51,15 +51,17 @@ def count(work: Books, one: CounterRule, reading: Reading, time: datetime, *, re
         if raw is not None:
             one.keep(work, counter.baseline(counter.Observation(raw, at, time, Decimal(0))))
         work.count(one.name, "not_a_reading" if raw is None else "baseline")
-    elif raw is None or (one.rule.order is not None and one.rule.order not in work.state.orders):
+        return
+    known = counter.stood_still(spec, state, at, time) if reading.continuous else state
+    if raw is None or (one.rule.order is not None and one.rule.order not in work.state.orders):
         work.count(one.name, "not_a_reading" if raw is None else "order_unknown")
-        _keep_changed(work, one, state, counter.out_of_sight(state, at, outage=False))
+        _keep_changed(work, one, state, counter.out_of_sight(known, at, outage=False))
     else:
-        known = counter.stood_still(spec, state, at, time) if reading.continuous else state
         source, hold = work.state.sources[reading.tag.source], state.hold
         elapsed = _elapsed(source, known.last_at, state.last_time, at, time)
         in_hold = _elapsed(source, hold.at, hold.time, at, time) if hold is not None else Decimal(0)
-        seen = counter.Observation(raw, at, time, elapsed, in_hold)
+        same = raw == state.last_raw and reading.source_time == state.last_time
+        seen = counter.Observation(raw, at, time, elapsed, in_hold, same)
         after, findings = counter.observe(spec, one.rule.unproven, known, seen)
         one.keep(work, after, before=state if after.epoch != state.epoch else None)
         flags = (Flag.SOURCE_TIME_REFUSED,) if refused else ()

@@ -82,6 +82,7 @@ class Drain:
         while self.cursor + 1 in self._acknowledged:
             self.cursor += 1
             self._acknowledged.remove(self.cursor)
+        self._fetched = max(self._fetched, self.cursor)
         if self.held is not None and self.held.sequence == sequence:
             self.held = None
 

@@ -12,6 +12,7 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 import orjson
 
 from edge_agent.config.tagmap import TagMap
+from edge_agent.errors import EventInvalid
 from edge_agent.model.event import Place, Rendered
 from edge_agent.model.movement import EventDraft, EventType, Line
 from edge_agent.publishing.isa95 import DataBuilder, timestamp
@@ -31,7 +32,7 @@ class Renderer:
         self._site = tag_map.line.site
 
     def render(self, draft: EventDraft, place: Place) -> Rendered:
-        """The bytes of `draft` at `place`. Raises EventInvalid where a quantity or a time cannot be carried."""
+        """The bytes of `draft` at `place`. Raises EventInvalid where something in it cannot be carried."""
         sequence = sequence_string(place.sequence)
         subject, partition = self._subject(draft)
         event: dict[str, Any] = {
@@ -54,7 +55,11 @@ class Renderer:
         if place.causation is not None:
             event["causationid"] = place.causation
         event["data"] = self._data.build(draft)
-        return Rendered(event["id"], event["type"], self._topics.event(draft.type), orjson.dumps(event))
+        try:
+            payload = orjson.dumps(event)
+        except orjson.JSONEncodeError as error:
+            raise EventInvalid(f"event {sequence} of {place.source} is no valid JSON: {error}") from error
+        return Rendered(event["id"], event["type"], self._topics.event(draft.type), payload)
 
     def _subject(self, draft: EventDraft) -> tuple[str, str]:
         """`subject` and `partitionkey`: the material (no lots yet); the order where the lines' materials differ."""

@@ -26,7 +26,8 @@ COMPONENT = "broker"
 _FAREWELL = 2.0
 _STEADY = 5.0
 """Seconds a session must have lasted for the next attempt to come at once: two clients of one id would flap."""
-_MARK_PERIOD = 0.02
+_MARK_PERIOD = 0.1
+"""Seconds between marks: each costs the store a durable commit; what is not marked is sent again after a kill."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ class RelayReport:
 
 
 class Relay:
-    """One relay per store. `run` it as a task; `stop` ends it cleanly, cancelling it abruptly (the will is sent)."""
+    """One relay per store. `run` it as a task; cancelling that is the clean end."""
 
     def __init__(
         self,
@@ -86,7 +87,6 @@ class Relay:
         self._backoff = backoff or Backoff()
         self._jitter = jitter
         self._subscriptions: list[tuple[str, OnMessage]] = []
-        self._stopping = asyncio.Event()
         self._failures = 0
         self._connected = False
 
@@ -120,37 +120,39 @@ class Relay:
         return RelayReport(self._connected, streams, dict(self._pump.counts))
 
     async def run(self) -> None:
-        """Relay until stopped. Raises StoreError where the store fails: the relay cannot go on without it."""
-        await _first_of(self._sessions(), self._mark_always(), self._watch())
-        await self._mark()
+        """Relay until cancelled: answers in flight are then awaited for a moment, and the death is said.
 
-    def stop(self) -> None:
-        """Let `run` end: answers in flight are awaited for a moment, the death is said, the session closed."""
-        self._stopping.set()
+        Raises StoreError where the store fails: the relay cannot go on without it.
+        """
+        try:
+            await _first_of(self._sessions(), self._mark_always(), self._watch())
+        except asyncio.CancelledError:
+            await self._mark()
+            raise
 
     async def _sessions(self) -> None:
         """Session after session."""
-        while not self._stopping.is_set():
+        while True:
             try:
                 session = await self._broker.connect(self._presence.death(await self._vitals(), "lost"))
                 loss = await self._serve(session)
             except BrokerError as error:
                 loss = Loss(str(error))
-            if not self._stopping.is_set():
-                self._status.lost(COMPONENT, loss.why)
-                await self._pause(loss)
+            self._status.lost(COMPONENT, loss.why)
+            await self._pause(loss)
 
     async def _serve(self, session: Session) -> Loss:
-        """Use a session until it is lost or the relay is stopped."""
+        """Use a session until it is lost."""
         began = asyncio.get_running_loop().time()
         try:
             await self._subscribe(session)
             self.send(self._presence.birth(await self._vitals()))
             self._connected = True
             self._status.up(COMPONENT, f"connected, up to {session.window} publishes in flight")
-            await _first_of(self._pump.run(session), self._heartbeats(), session.lost(), self._stopping.wait())
-            if self._stopping.is_set():
-                await self._farewell(session)
+            await _first_of(self._pump.run(session), self._heartbeats(), session.lost())
+        except asyncio.CancelledError:
+            await self._farewell(session)
+            raise
         except BrokerError as error:
             session.abort(str(error))
         finally:
@@ -185,9 +187,7 @@ class Relay:
         seconds = self._backoff.seconds(self._failures, jitter)
         if loss.taken_over:
             seconds = self._backoff.takeover * (1 + jitter)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._stopping.wait()
+        await asyncio.sleep(seconds)
 
     async def _heartbeats(self) -> None:
         while True:

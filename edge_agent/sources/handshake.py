@@ -41,13 +41,12 @@ class Watch:
         self._delivered: int | None = None
         self._open = False
         self._pause = _OPEN_SECONDS
-        optional = (handshake.container,)
-        self._values = (handshake.quantity, *(tag for tag in optional if tag is not None))
+        self._values = (handshake.quantity, *((handshake.container,) if handshake.container is not None else ()))
         self._asked = (handshake.trigger, *self._values, handshake.ack, handshake.trigger)
 
     def connected(self, now: float) -> None:
         """A connection, or a subscription, is new: the block is delivered whatever was delivered before."""
-        self._delivered, self.due = None, now
+        self._delivered, self._open, self._pause, self.due = None, False, _OPEN_SECONDS, now
 
     def seen(self, reading: Reading, now: float) -> None:
         """A reading of the trigger: a number not delivered yet is looked at now."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections import defaultdict
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from random import SystemRandom
@@ -59,6 +60,9 @@ class OpcUa:
         self._source = source
         self._tags = {tag.ref: tag for tag in tags}
         self._watches = {rule: Watch(rule, handshake) for rule, handshake in handshakes.items()}
+        self._by_trigger: dict[TagRef, list[Watch]] = defaultdict(list)
+        for watch in self._watches.values():
+            self._by_trigger[watch.handshake.trigger].append(watch)
         self._clock = clock
         self._status = status
         self._counts = counts or Counts()
@@ -116,9 +120,9 @@ class OpcUa:
     async def _session(self) -> AsyncGenerator[Sequence[Input], None]:
         """One session, from connect to loss. Raises SourceError."""
         link = Link(self._source, self._tags, self._clock, self._counts)
+        self._link = link
         try:
             await link.open()
-            self._link = link
             connected = self._clock.now()
             readings = await self._subscribe(link)
             yield [SourceChange(self.name, LinkState.UP, connected, link.start_time)]
@@ -129,8 +133,8 @@ class OpcUa:
                 if delivery:
                     yield delivery
         finally:
-            self._link = None
             await link.close()
+            self._link = None
 
     async def _next(self, link: Link) -> Sequence[Input]:
         """What there is to deliver next; empty where it was only time to look after something."""
@@ -176,10 +180,9 @@ class OpcUa:
 
     def _trigger(self, readings: Sequence[Reading]) -> None:
         now = asyncio.get_running_loop().time()
-        for watch in self._watches.values():
-            for reading in readings:
-                if reading.tag == watch.handshake.trigger:
-                    watch.seen(reading, now)
+        for reading in readings:
+            for watch in self._by_trigger.get(reading.tag, ()):
+                watch.seen(reading, now)
 
     def _counted(self, readings: list[Reading]) -> list[Reading]:
         self._counts.add("readings", len(readings), source=self.name)
@@ -216,7 +219,6 @@ class OpcUa:
         return _JITTER(longest / 2, longest)
 
     async def _leave(self) -> None:
-        """Close what an abandoned consumer may have left open."""
-        link, self._link = self._link, None
-        if link is not None:
-            await link.close()
+        """Close what a consumer that has gone may have left open, or is just closing."""
+        if self._link is not None:
+            await self._link.close()

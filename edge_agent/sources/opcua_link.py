@@ -49,6 +49,7 @@ class Link:
         self._read_before: dict[TagRef, Reading] = {}
         self._flow_by = math.inf
         self._retry_at = math.inf
+        self._closing = asyncio.Lock()
 
     async def open(self) -> None:
         """Connect, and read the server's StartTime. Raises SourceError."""
@@ -56,11 +57,12 @@ class Link:
         self.start_time = await self._session.start_time()
 
     async def close(self) -> None:
-        """Stop and disconnect."""
-        try:
-            await self._feed.stop()
-        finally:
-            await self._session.close()
+        """Stop and disconnect; may be called again, and by two at a time."""
+        async with self._closing:
+            try:
+                await self._feed.stop()
+            finally:
+                await self._session.close()
 
     def wake(self) -> None:
         """Have `next` return."""
@@ -146,7 +148,7 @@ class Link:
         try:
             wanted = [(self._nodes[tag], encode(self._tags[tag], value)) for tag, value in values]
         except KeyError as error:
-            raise SourceError(f"{error.args[0]} cannot be written: the server does not know its node") from error
+            raise SourceError(f"{error.args[0]} cannot be written: not connected, or not on the server") from error
         except ValueError as error:
             raise SourceError(str(error)) from error
         statuses = await self._session.write(wanted)

@@ -1,1 +1,1 @@
-"""What must survive: events, baselines and the ledger, committed together into one SQLite database (reliability.md)."""
+"""Store and forward: one SQLite database, one writer, one transaction for everything that belongs together."""

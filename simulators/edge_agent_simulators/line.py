@@ -29,10 +29,12 @@ class LiveLine:
     def __init__(self, line: VirtualLine) -> None:
         self.line = line
         self.server = LineServer(self._written)
+        self.listening = False
 
     async def open(self, port: int) -> None:
         """Start serving; the plant is at rest."""
         await self.server.start(port, self.line.snapshot())
+        self.listening = True
 
     async def run(self) -> None:
         """Tick until cancelled: at least 50 ms apart on average, never two at once."""
@@ -53,9 +55,11 @@ class LiveLine:
             await self.server.publish(event)
         elif isinstance(event, Lost):
             await self.server.go_down()
+            self.listening = False
         else:
             assert isinstance(event, Up)  # noqa: S101 - there are no others
             await self.server.come_up(event.start_time, self.line.snapshot())
+            self.listening = True
 
     def _written(self, name: str, value: int) -> None:
         if self.line.online:
@@ -66,6 +70,7 @@ class _Control:
     """The commands. Times are ISO 8601 with zone, quantities decimal strings."""
 
     def __init__(self, live: LiveLine) -> None:
+        self._live = live
         self._line = live.line
 
     @property
@@ -97,7 +102,7 @@ class _Control:
 
     def status(self, _request: Json) -> Json:
         """Where everything stands."""
-        return self._line.status()
+        return {**self._line.status(), "online": self._live.listening}
 
     def ledger(self, _request: Json) -> Json:
         """The truth: units by key."""
@@ -162,7 +167,7 @@ def _pallet(pallet: Pallet) -> Json:
 
 async def _main(arguments: argparse.Namespace) -> None:
     duration = None if arguments.no_script else timedelta(seconds=arguments.seconds)
-    line = VirtualLine(arguments.seed, duration, datetime.now(UTC))
+    line = VirtualLine(arguments.seed, duration, datetime.now(UTC), cases_per_pallet=arguments.cases_per_pallet)
     live = LiveLine(line)
     await live.open(arguments.port)
     running = asyncio.create_task(live.run(), name="plant")
@@ -196,6 +201,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--for", dest="seconds", type=float, default=60.0, help="duration of the script in seconds")
     parser.add_argument("--no-script", action="store_true", help="one order for ever, no faults but injected ones")
+    parser.add_argument("--cases-per-pallet", type=int, default=4, help="of a full pallet, without a script")
     log_to_stderr()
     asyncio.run(_main(parser.parse_args()))
 

@@ -111,10 +111,10 @@ def make_plan(seed: int, seconds: float) -> Plan:
     )
 
 
-def plain_plan(seed: int, speed: int = 10_000) -> Plan:
+def plain_plan(seed: int, speed: int = 10_000, cases_per_pallet: int = 4) -> Plan:
     """A line that runs one order for ever and has no faults but those injected."""
     order = Order(str(random.Random(seed).randrange(100_000, 900_000)), 1 << 62, speed)
-    return Plan(seed, None, (order,), UINT16 - 300, UINT32 - 300, 1_000, 4)
+    return Plan(seed, None, (order,), UINT16 - 300, UINT32 - 300, 1_000, cases_per_pallet)
 
 
 def _when_to_wrap(seconds: float) -> tuple[int, int]:

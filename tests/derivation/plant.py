@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 from fractions import Fraction
+from itertools import pairwise
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -161,17 +162,14 @@ class Journal:
         """The accounting identity by rule and epoch, and each line in one event at the most."""
         spans: dict[tuple[str, int], list[tuple[int, int]]] = {}
         for (rule, epoch, start), mark in self.lines.items():
-            assert (rule, epoch, start) == (
-                mark.line.key.rule,
-                mark.line.evidence.epoch,
-                mark.line.evidence.from_position,
-            )
-            spans.setdefault((rule, epoch), []).append((start, mark.line.evidence.to_position))
-        for name, mark in self.epochs.items():
-            ran = mark.last_raw - mark.first_raw + mark.wraps * mark.modulus
+            proof = mark.line.evidence
+            assert (rule, epoch, start) == (mark.line.key.rule, proof.epoch, proof.from_position)
+            spans.setdefault((rule, epoch), []).append((start, proof.to_position))
+        for name, seen in self.epochs.items():
+            ran = seen.last_raw - seen.first_raw + seen.wraps * seen.modulus
             ranges = sorted(spans.pop(name, []))
             assert sum(end - start for start, end in ranges) == ran, f"{name}: {ranges} but {ran} ran through it"
-            assert all(a[1] <= b[0] for a, b in zip(ranges, ranges[1:], strict=False)), f"{name}: {ranges} overlap"
+            assert all(a[1] <= b[0] for a, b in pairwise(ranges)), f"{name}: {ranges} overlap"
         assert not spans, "lines of an epoch that has no mark"
         carried = Tally(
             (line.key.rule, line.evidence.epoch, line.evidence.from_position)
@@ -216,7 +214,7 @@ class Bench:
         return self
 
     def reading(self, value: Scalar | None, tag: TagRef = COUNT, **about: Any) -> Reading:
-        """A reading of now, good and continuous unless told otherwise; `age` is the seconds its source time lies back."""
+        """A reading of now, good and continuous unless told otherwise; its source time lies `age` seconds back."""
         age = about.pop("age", 0)
         about.setdefault("source_time", self.now.wall - timedelta(seconds=age))
         return Reading(tag, value, **{"quality": Quality.GOOD, "received": self.now, "continuous": True, **about})

@@ -8,12 +8,12 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
-from tests.derivation.plant import COUNT, EPOCH, Bench, counter
 
 from edge_agent.config.tagmap import Resets, Rule, Unproven
 from edge_agent.model.movement import Flag
 from edge_agent.model.reading import Quality
 from edge_agent.model.state import CounterState
+from tests.derivation.plant import COUNT, EPOCH, Bench, counter
 
 
 @dataclass(frozen=True)

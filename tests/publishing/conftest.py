@@ -35,7 +35,7 @@ def board() -> Board:
 
 @pytest.fixture
 def relaying(outbox: MemoryOutbox, board: Board) -> Relaying:
-    """A relay that runs within the context and is cancelled, abruptly, at its end."""
+    """A relay that runs within the context."""
 
     @asynccontextmanager
     async def context(broker: Broker, *, heartbeat: float = 60.0, **options: Any) -> AsyncIterator[Relay]:
@@ -45,7 +45,7 @@ def relaying(outbox: MemoryOutbox, board: Board) -> Relaying:
             broker, outbox, presence, status=board, clock=SystemClock(), streams=STREAMS, backoff=QUICK, **options
         )
         before(relay)
-        task = asyncio.create_task(relay.run())
+        task = asyncio.create_task(relay.run(), name="relay")
         try:
             yield relay
         finally:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
@@ -18,128 +18,34 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from edge_agent.errors import EventInvalid
-from edge_agent.model.event import FIRST_PREVHASH, Place
+from edge_agent.model.event import Place
 from edge_agent.model.movement import (
     Candidate,
     Cause,
     Decision,
     EventDraft,
     EventType,
-    Evidence,
-    Flag,
     Gap,
-    Key,
-    Line,
     Review,
     Verdict,
 )
 from edge_agent.publishing.encoding import Renderer, event_id
 from edge_agent.publishing.isa95 import decimal_string, timestamp
-from tests.publishing.samples import MATERIALS, NOON, draft, key, line, source, tag_map
+from tests.publishing.drafts import drafts, places
+from tests.publishing.samples import NOON, draft, key, line, source, tag_map
 from tests.publishing.schemas import ENVELOPE, FILES, validator
 
 PLACE = Place(source("routine"), 42, "ab" * 32, NOON + timedelta(milliseconds=7))
 RENDERER = Renderer(tag_map(), "1.0.0")
 
-_text = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=30)
-_quantity = st.decimals(0, Decimal("999999999999999999"), allow_nan=False, places=9).map(lambda d: d + 0)
-_moment = st.datetimes(datetime(2001, 1, 1), datetime(2199, 1, 1), timezones=st.just(UTC))
-_position = st.integers(-(2**63), 2**63)
-_evidence = st.builds(
-    Evidence,
-    epoch=st.integers(0, 10**6),
-    from_position=_position,
-    to_position=_position,
-    first_time=_moment,
-    last_time=_moment,
-    samples=st.integers(0, 10**9),
-    raw_before=st.text(max_size=20),
-    raw_after=st.text(max_size=20),
-    status_codes=st.lists(st.integers(0, 2**32 - 1), max_size=3).map(tuple),
-    flags=st.lists(st.sampled_from(Flag), unique=True, max_size=3).map(tuple),
-)
-_RULES = ("preforms_used", "bottles_made", "pallet_out", "water_used", "no longer in the map")
-_unit = st.sampled_from(["pcs", "case", "L", "gone"])
-_material = st.sampled_from([*MATERIALS, "gone"])
-_location = st.none() | _text
 
-
-@st.composite
-def _keys(draw: st.DrawFn, event: EventType | None = None) -> Key:
-    return Key(
-        rule=draw(st.sampled_from(_RULES)),
-        event=event or draw(st.sampled_from([EventType.CONSUMED, EventType.PRODUCED, EventType.MOVED])),
-        material=draw(_material),
-        order=draw(st.none() | _text),
-        from_=draw(_text if event is EventType.MOVED else _location),
-        to=draw(_text if event is EventType.MOVED else _location),
-        posting_day=draw(st.dates(date(2001, 1, 1), date(2199, 1, 1))),
-        container=draw(st.none() | _text),
-    )
-
-
-def _lines(of: st.SearchStrategy[Key]) -> st.SearchStrategy[Line]:
-    return st.builds(Line, of, _quantity, _unit, _quantity, _unit, start_time=_moment, time=_moment, evidence=_evidence)
-
-
-_reviews = st.builds(
-    Review,
-    id=_text,
-    cause=st.sampled_from(Cause),
-    key=_keys(),
-    candidates=st.lists(st.builds(Candidate, _quantity, _text, _keys()), min_size=1, max_size=3).map(tuple),
-    line=_lines(_keys()),
-    quantity_doubted=st.booleans(),
-    opened=_moment,
-    message=_text,
-)
-_gaps = st.builds(
-    Gap,
-    id=_text,
-    cause=st.sampled_from(Cause),
-    key=_keys(),
-    minimum=_quantity,
-    maximum=st.none() | _quantity,
-    since=_moment,
-    until=_moment,
-    message=_text,
-)
-_decisions = st.builds(
-    Decision, _reviews, st.just(Verdict.ACCEPTED), st.integers(1, 3), by=_text, reason=_text, at=_moment
-)
-
-
-@st.composite
-def _drafts(draw: st.DrawFn) -> EventDraft:
-    event = draw(st.sampled_from(EventType))
-    about: dict[str, Any] = {"notes": draw(st.dictionaries(_text, st.text(max_size=10), max_size=2))}
-    if event is EventType.IN_REVIEW:
-        about["review"] = draw(_reviews)
-    elif event is EventType.EXCEPTION:
-        about |= draw(st.sampled_from([{"gap": draw(_gaps)}, {"decision": draw(_decisions)}, {}]))
-    else:
-        about["lines"] = tuple(draw(st.lists(_lines(_keys(event)), min_size=1, max_size=4)))
-        about["decision"] = draw(st.none() | _decisions)
-    return EventDraft(event, "routine", draw(_moment), **about)
-
-
-_places = st.builds(
-    Place,
-    source=st.sampled_from([source("routine"), source("ops")]),
-    sequence=st.integers(1, 10**19),
-    prevhash=st.just(FIRST_PREVHASH),
-    recorded=_moment,
-    causation=st.none() | st.uuids(version=5).map(str),
-)
-
-
-@given(_drafts(), _places)
+@given(drafts(), places)
 def test_every_event_is_valid_by_the_shipped_schemas(event: EventDraft, place: Place) -> None:
     rendered = RENDERER.render(event, place)
     ENVELOPE.validate(json.loads(rendered.payload))
 
 
-@given(_drafts(), _places)
+@given(drafts(), places)
 def test_the_official_package_reads_every_event(event: EventDraft, place: Place) -> None:
     rendered = RENDERER.render(event, place)
     ours = json.loads(rendered.payload)
@@ -152,7 +58,7 @@ def test_the_official_package_reads_every_event(event: EventDraft, place: Place)
     assert (rendered.id, rendered.type) == (theirs.get_id(), theirs.get_type())
 
 
-@given(_drafts(), _places)
+@given(drafts(), places)
 def test_rendering_is_deterministic(event: EventDraft, place: Place) -> None:
     assert RENDERER.render(event, place) == Renderer(tag_map(), "1.0.0").render(event, place)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from edge_agent.broker import Message, Received
+from edge_agent.broker import Broker, Message, Received, Session
 from edge_agent.publishing.relay import StreamReport
 from tests.publishing.brokers import AnyBroker, until
 from tests.publishing.conftest import Relaying
@@ -66,10 +66,9 @@ async def test_birth_heartbeat_and_a_clean_death(broker: AnyBroker, relaying: Re
     listener = Listener(broker)
     await listener.listen()
     outbox.add("critical", 7)
-    async with relaying(broker.client("agent"), heartbeat=0.05) as relay:
+    async with relaying(broker.client("agent"), heartbeat=0.05):
         await until(lambda: listener.said().count("heartbeat") >= 2 and all_marked(outbox), "its heart beats")
-        relay.stop()
-        await until(lambda: "death" in listener.said(), "the death is said")
+    await until(lambda: "death" in listener.said(), "the death is said")
 
     assert listener.said()[0] == "birth"
     assert listener.said()[-1] == "death"
@@ -90,14 +89,30 @@ async def test_birth_heartbeat_and_a_clean_death(broker: AnyBroker, relaying: Re
     await listener.session.close()
 
 
-async def test_an_abrupt_end_leaves_the_will(broker: AnyBroker, relaying: Relaying) -> None:
+class _Remembering:
+    """A broker whose sessions a test can end without a word, as a kill does."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+
+    async def connect(self, will: Message) -> Session:
+        self.session = await self._broker.connect(will)
+        return self.session
+
+
+async def test_an_abrupt_end_leaves_the_will_and_a_new_session_a_new_birth(
+    broker: AnyBroker, relaying: Relaying
+) -> None:
     listener = Listener(broker)
     await listener.listen()
-    async with relaying(broker.client("agent")) as relay:
-        await until(lambda: "birth" in listener.said() and relay.report().connected, "it is born")
-    await until(lambda: "death" in listener.said(), "the broker says the will")
+    agent = _Remembering(broker.client("agent"))
+    async with relaying(agent):
+        await until(lambda: listener.said() == ["birth"], "it is born")
+        agent.session.abort()
+        await until(lambda: len(listener.said()) == 3, "it is born again")
 
-    message, will = listener.presence[-1]
+    assert listener.said()[:3] == ["birth", "death", "birth"]
+    message, will = listener.presence[1]
     assert message.topic == STATE
     assert will["data"]["reason"] == "lost"
     await listener.session.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -31,7 +32,8 @@ class Publish:
 class Wire:
     """Listens on a port of its own, which it keeps over `stop` and `start`."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        self._tls = tls
         self.port = free_port()
         self.publishes: list[Publish] = []
         self.acknowledged: list[Publish] = []
@@ -56,7 +58,7 @@ class Wire:
         return PahoBroker(tag_map(port=self.port).mqtt, client_id, limits)
 
     async def start(self) -> None:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port, ssl=self._tls)
 
     async def stop(self) -> None:
         if self._server is not None:

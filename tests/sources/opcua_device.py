@@ -9,12 +9,16 @@ import asyncio
 import json
 import logging
 import sys
+from collections import deque
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from asyncua import ua
+from asyncua.crypto.permission_rules import User, UserRole
 from asyncua.server.server import Server
+from asyncua.server.user_managers import UserManager
+from asyncua.ua.attribute_ids import AttributeIds
 
 URI = "urn:test:plc"
 OTHER_URI = "urn:test:other"
@@ -31,6 +35,20 @@ NODES: dict[str, tuple[Any, ua.VariantType]] = {
 }
 
 
+class Users(UserManager):
+    """Lets everybody in and remembers who said a name."""
+
+    def __init__(self) -> None:
+        self.logins: list[tuple[str, str | None]] = []
+
+    def get_user(
+        self, iserver: object, username: str | None = None, password: str | None = None, certificate: object = None
+    ) -> User:
+        if username is not None:
+            self.logins.append((username, password))
+        return User(role=UserRole.User)
+
+
 class Device:
     """A PLC's server at `port`, whose nodes are named `s=::NAME` in the namespace `URI`."""
 
@@ -38,6 +56,8 @@ class Device:
         self.port = port
         self._uris = uris
         self._leave_out = leave_out
+        self._users = Users()
+        self._read_only: set[str] = set()
         self._server: Server | None = None
         self._nodes: dict[str, Any] = {}
 
@@ -46,12 +66,16 @@ class Device:
         return f"opc.tcp://127.0.0.1:{self.port}"
 
     @property
+    def logins(self) -> list[tuple[str, str | None]]:
+        return self._users.logins
+
+    @property
     def server(self) -> Server:
         assert self._server is not None
         return self._server
 
     async def start(self) -> None:
-        server = Server()
+        server = Server(user_manager=self._users)
         await server.init()
         server.set_endpoint(self.url)
         server.set_security_policy([ua.SecurityPolicyType.NoSecurity])
@@ -66,9 +90,9 @@ class Device:
     async def add(self, name: str) -> None:
         index = await self.server.get_namespace_index(URI)
         value, kind = NODES[name]
-        identifier = ua.NodeId(f"::{name}", index, ua.NodeIdType.String)
+        identifier = ua.NodeId(ua.String(f"::{name}"), ua.Int16(index), ua.NodeIdType.String)
         node = await self.server.nodes.objects.add_variable(identifier, name, value, varianttype=kind)
-        if name in ("Pal.Ack", "Pal.Result"):
+        if name in ("Pal.Ack", "Pal.Result") and name not in self._read_only:
             await node.set_writable()
         self._nodes[name] = node
 
@@ -76,42 +100,78 @@ class Device:
         if self._server is not None:
             server, self._server = self._server, None
             await server.stop()
+            for session in list(server.iserver._external_sessions.values()):  # asyncua leaves their tasks behind
+                await session.close_session(True)
+
+    async def add_many(self, number: int) -> list[str]:
+        """So many more UInt32 nodes, each showing 0; their names."""
+        index = await self.server.get_namespace_index(URI)
+        names = [f"Many.{place}" for place in range(number)]
+        for name in names:
+            identifier = ua.NodeId(ua.String(f"::{name}"), ua.Int16(index), ua.NodeIdType.String)
+            self._nodes[name] = await self.server.nodes.objects.add_variable(
+                identifier, name, 0, varianttype=ua.VariantType.UInt32
+            )
+        return names
+
+    async def write(self, name: str, value: int) -> None:
+        await self._nodes[name].write_value(value, ua.VariantType.UInt32)
 
     async def set(self, **values: Any) -> None:
         """Names with `_` for the dot; written in this order."""
         for name, value in values.items():
             await self.put(name.replace("_", "."), value)
 
-    async def put(
-        self, name: str, value: Any, status: int = 0, source_time: datetime | None = None, *, kind: Any = None
-    ) -> None:
-        """Show a value in the address space as it is, whatever its type, status or time."""
+    async def put(self, name: str, value: Any, status: int = 0, source_time: Any = None) -> None:
+        """Show a value in the address space as it is, whatever its type (a Variant), status or time."""
+        now: Any = datetime.now(UTC)
         data = ua.DataValue(
-            ua.Variant(value, kind or NODES[name][1]),
+            value if isinstance(value, ua.Variant) else ua.Variant(value, NODES[name][1]),
             StatusCode=ua.StatusCode(ua.UInt32(status)),
-            SourceTimestamp=source_time or datetime.now().astimezone(),
-            ServerTimestamp=datetime.now().astimezone(),
+            SourceTimestamp=source_time or now,
+            ServerTimestamp=now,
         )
-        aspace = self.server.iserver.aspace
-        attribute = aspace._nodes[self._nodes[name].nodeid].attributes[ua.AttributeIds.Value]
-        attribute.value = data
+        attribute = self.server.iserver.aspace._nodes[self._nodes[name].nodeid].attributes[AttributeIds.Value]
+        attribute.value, attribute.value_callback = data, None
         for handle, callback in list(attribute.datachange_callbacks.items()):
             await callback(handle, data)
 
+    def show_in_turn(self, name: str, *values: tuple[object, datetime]) -> None:
+        """Each time the value is looked at, show the next of these: (value, source time); the last one stays."""
+        waiting = deque(values)
+
+        def look(_node: object, _attribute: object) -> ua.DataValue:
+            value, source_time = waiting.popleft() if len(waiting) > 1 else waiting[0]
+            time: Any = source_time
+            return ua.DataValue(ua.Variant(value, NODES[name][1]), SourceTimestamp=time, ServerTimestamp=time)
+
+        aspace = self.server.iserver.aspace
+        aspace.set_attribute_value_callback(self._nodes[name].nodeid, AttributeIds.Value, look)
+
+    async def refuse_writes(self, name: str) -> None:
+        """Refuse them, across a restart too."""
+        self._read_only.add(name)
+        await self._nodes[name].set_writable(False)
+
     async def get(self, name: str) -> Any:
         return await self._nodes[name].read_value()
+
+
+def _say(**answer: object) -> None:
+    sys.stdout.write(json.dumps(answer) + "\n")
+    sys.stdout.flush()
 
 
 async def _main(port: int) -> None:
     logging.basicConfig(level=logging.CRITICAL)
     device = Device(port)
     await device.start()
-    print(json.dumps({"ready": port}), flush=True)
+    _say(ready=port)
     reader = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     while line := await reader.readline():
         await device.set(**json.loads(line))
-        print(json.dumps({"done": True}), flush=True)
+        _say(done=True)
     await device.stop()
 
 

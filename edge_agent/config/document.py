@@ -1,0 +1,234 @@
+"""The shape of a tag map, section by section; the JSON Schema is made of it (interfaces.md, Tag map).
+
+Only what one value can say by itself is checked here; what refers to something else is resolved later.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Discriminator, Field, Tag, WithJsonSchema
+
+from edge_agent.config.document_rules import RuleSection
+from edge_agent.config.leaves import (
+    Amount,
+    Density,
+    Duration,
+    Exact,
+    Flag,
+    Identifier,
+    Label,
+    Level,
+    MemberOf,
+    Name,
+    OneOf,
+    Pattern,
+    Positive,
+    Register,
+    Root,
+    Size,
+    Text,
+    TimeOfDay,
+    Token,
+    UnitCode,
+    UnitName,
+    When,
+    Whole,
+)
+from edge_agent.config.section import Section
+from edge_agent.config.tagmap import Posting, TagType, Unproven, WhenFull
+from edge_agent.config.yaml_nodes import Map
+
+SCHEMA = 1
+WORD_ORDERS = ("ABCD", "CDAB", "BADC", "DCBA")
+EXTRA_CUTS = ("order-change", "lot-change", "shift-end")
+STOCK_TYPES = ("available", "quality_inspection", "blocked", "in_transit", "wip")
+OPC_UA_SOURCE, MODBUS_SOURCE = "<opcua>", "<modbus>"
+"""Tags of the union of sources; no key of a map looks like this."""
+
+
+class LineSection(Section):
+    """The ISA-95 equipment path of the line; each name is a topic level."""
+
+    enterprise: Level = Field(description="The enterprise.", examples=["acme"])
+    site: Level = Field(description="The site.", examples=["berlin"])
+    area: Level | None = Field(None, description="The area within the site.", examples=["filling"])
+    line: Level | None = Field(None, description="The production line.", examples=["L3"])
+    cell: Level | None = Field(None, description="The work cell.", examples=["filler"])
+
+
+class CalendarSection(Section):
+    """The plant's time."""
+
+    time_zone: Text = Field(description="IANA time zone of the plant.", examples=["Europe/Berlin"])
+    day_starts: TimeOfDay = Field(description="When a posting day begins, quoted.", examples=["06:00"])
+    shifts: dict[Name, TimeOfDay] = Field({}, description="When each shift begins.", examples=[{"early": "06:00"}])
+    max_skew: Duration | None = Field(
+        None,
+        description="How far a device's clock may be off before our own is used; 5 s by default.",
+        examples=["5 s"],
+    )
+
+
+class TlsSection(Section):
+    """Files of the TLS connection, relative to the tag map."""
+
+    ca: Text | None = Field(None, description="Certificates trusted, PEM.", examples=["pki/ca.pem"])
+    cert: Text | None = Field(None, description="The agent's own certificate, PEM.", examples=["pki/l3.pem"])
+    key: Text | None = Field(None, description="Its private key, readable by its owner alone.", examples=["pki/l3.key"])
+
+
+class LoginSection(Section):
+    """A user and the file that holds the password."""
+
+    user: Name = Field(description="The user's name.", examples=["edge"])
+    password_file: Text = Field(description="A file readable by its owner alone.", examples=["secrets/filler"])
+
+
+class MqttSection(Section):
+    """The broker."""
+
+    url: Text = Field(description="mqtt:// or mqtts://, host and port.", examples=["mqtts://broker.plant.example:8883"])
+    root: Root = Field(description="First level or levels of every topic.", examples=["mat"])
+    tls: TlsSection | None = Field(None, description="Files for mqtts://.")
+    login: LoginSection | None = Field(None, description="User and password file.")
+
+
+class BufferSection(Section):
+    """The store on disk."""
+
+    max_size: Size = Field(description="Cap of the database.", examples=["2 GiB"])
+    keep_sent: Duration = Field(description="How long sent events can be replayed.", examples=["90 d"])
+    when_full: Annotated[WhenFull, MemberOf(WhenFull)] = Field(
+        WhenFull.STOP_AND_ALARM, description="What happens at the cap.", examples=["stop-and-alarm"]
+    )
+
+
+class OpcUaSection(Section):
+    """An OPC UA server."""
+
+    opcua: Text = Field(description="The server's endpoint.", examples=["opc.tcp://10.3.0.10:4840"])
+    security: Text | None = Field(
+        None,
+        description="Policy/SignAndEncrypt, or None where that is meant. Required: there is no default.",
+        examples=["Basic256Sha256/SignAndEncrypt", "None"],
+    )
+    login: LoginSection | None = Field(None, description="User and password file.")
+    namespaces: dict[Identifier, Text] = Field(
+        {}, description="Short names for namespace URIs, used as {name} in nodes.", examples=[{"pv": "urn:plc:pv"}]
+    )
+    sample: Duration = Field(description="Sampling period asked of the server.", examples=["100 ms"])
+
+
+class ModbusSection(Section):
+    """A Modbus device."""
+
+    modbus: Text = Field(description="The device's address.", examples=["tcp://10.3.0.40:502"])
+    unit_id: Whole = Field(description="Unit identifier, 0 to 255.", examples=[1])
+    order: Annotated[str, OneOf(*WORD_ORDERS)] = Field(
+        description="Byte order of values of several registers; ABCD is big-endian.", examples=["CDAB"]
+    )
+    poll: Duration = Field(description="Polling period.", examples=["2 s"])
+
+
+def _protocol(value: Any) -> str | None:
+    if not isinstance(value, Map) or ("opcua" in value) == ("modbus" in value):
+        return None
+    return OPC_UA_SOURCE if "opcua" in value else MODBUS_SOURCE
+
+
+SourceSection = Annotated[
+    Annotated[OpcUaSection, Tag(OPC_UA_SOURCE)] | Annotated[ModbusSection, Tag(MODBUS_SOURCE)],
+    Discriminator(_protocol),
+]
+
+
+class TagSection(Section):
+    """One tag of a source."""
+
+    type: Annotated[TagType, MemberOf(TagType)] = Field(description="What the device holds.", examples=["uint32"])
+    node: Text | None = Field(None, description="OPC UA node by namespace URI.", examples=["nsu={pv};s=::Order.No"])
+    at: Register | None = Field(
+        None, description="Modbus address, quoted: 40101 counts from 1, hr100 from 0.", examples=["40101", "hr104"]
+    )
+    length: Whole | None = Field(None, description="Characters of a string on Modbus, two a register.", examples=[20])
+    unit: UnitName | None = Field(None, description="Unit of the scaled value.", examples=["pcs"])
+    scale: Positive | None = Field(None, description="The raw value times this is in `unit`.", examples=["0.1"])
+    range: list[Exact] | None = Field(
+        None, description="Lowest and highest value, scaled; others are no readings.", examples=[["0", "12000"]]
+    )
+    write: Flag = Field(default=False, description="The agent may write it: a handshake's ack or result.")
+
+
+class UnitSection(Section):
+    """A unit, by its UN/ECE code."""
+
+    code: UnitCode = Field(description="UN/ECE Rec 20 code, or X and a Rec 21 package code.", examples=["H87", "XCS"])
+    of: Amount | None = Field(None, description="How much of another unit one of it is, exactly.", examples=["24 pcs"])
+
+
+UnprovenWord = Annotated[Unproven, MemberOf(Unproven)]
+
+
+class MaterialSection(Section):
+    """A material, under its number in MES and ERP (quoted)."""
+
+    name: Label = Field(description="What people call it.", examples=["PET preform 28 g"])
+    klass: Name = Field(
+        alias="class", description="Its class; the cadence of that name applies.", examples=["packaging"]
+    )
+    unit: UnitName = Field(description="The unit it is booked in.", examples=["pcs"])
+    posting: Annotated[Posting, MemberOf(Posting)] = Field(
+        Posting.ACTUAL, description="Whether receivers post it.", examples=["actual"]
+    )
+    density: Density | None = Field(None, description="Between mass and volume.", examples=["1.29 kg/L"])
+    lot_tracked: Flag = Field(default=False, description="Its movements need `lot_from`.")
+    precision: Positive | None = Field(None, description="Quantities are cut down to this.", examples=["0.1"])
+
+
+class CadenceSection(Section):
+    """When pending lines of a class are cut into an event."""
+
+    send: When = Field(description="at-once, every ..., or cron ...", examples=["at-once", "every 5 min"])
+    stream: Token = Field(description="The stream that carries the events.", examples=["routine"])
+    or_at: list[Annotated[str, OneOf(*EXTRA_CUTS)]] = Field(
+        [], description="Cut at these moments too.", examples=[["order-change"]]
+    )
+    max_qty: Amount | None = Field(None, description="Cut when this much is pending.", examples=["5000 pcs"])
+    aligned: Annotated[str, OneOf("clock", "free")] | None = Field(
+        None, description="Whether `every` runs on the full hour.", examples=["clock"]
+    )
+    accepted_by: list[Name] = Field([], description="Systems whose word is needed.", examples=[["mes"]])
+    unproven: UnprovenWord | None = Field(
+        None, description="What happens to a delta whose continuity nothing proves.", examples=["review"]
+    )
+
+
+class OwnershipSection(Section):
+    """Who is the system of record of a location."""
+
+    locations: Pattern = Field(description="Storage locations; * stands for anything.", examples=["WH-*"])
+    owner: Name = Field(description="The system of record.", examples=["wms"])
+    states: list[Annotated[str, OneOf(*STOCK_TYPES)]] = Field(
+        [], description="Only for these stock types.", examples=[["available", "wip"]]
+    )
+
+
+class Document(Section):
+    """The tag map of one line: what its signals mean, and where the agent connects."""
+
+    schema_: Annotated[Literal[1], WithJsonSchema({"const": SCHEMA})] = Field(
+        alias="schema", description="Version of this format."
+    )
+    agent: Token = Field(description="The agent's id: a topic level and part of every event's source.")
+    line: LineSection
+    calendar: CalendarSection
+    mqtt: MqttSection
+    buffer: BufferSection
+    sources: dict[Identifier, SourceSection]
+    tags: dict[Identifier, dict[Identifier, TagSection]]
+    units: dict[UnitName, UnitSection]
+    materials: dict[Name, MaterialSection]
+    cadence: dict[Name, CadenceSection]
+    movements: dict[Identifier, RuleSection]
+    ownership: list[OwnershipSection] = Field([], description="Who is the system of record of which location.")

@@ -156,7 +156,7 @@ def _verbs(shell: _Shell, pipeline: Pipeline) -> Verbs:
         Ledger(shell.database),
         shell.outbox,
         shell.audit,
-        streams=shell.tag_map.streams,
+        streams=shell.outbox.streams,
         clock=shell.parts.clock,
         status=shell.status,
         counts=shell.counts,
@@ -172,14 +172,14 @@ def _add_publishing(shell: _Shell, supervisor: Supervisor) -> None:
         Presence(tag_map, __version__, timedelta(seconds=shell.settings.heartbeat)),
         status=shell.status,
         clock=parts.clock,
-        streams=tag_map.streams,
+        streams=shell.outbox.streams,
         probe=parts.probe,
     )
     topic = Topics(tag_map).command("replay")
     commands = Commands(
         tag_map.agent,
         topic,
-        tag_map.streams,
+        shell.outbox.streams,
         shell.outbox,
         resend=relay.resend,
         reply=relay.send,

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Code(StrEnum):
-    """10 files and YAML, 11 scalars, 12 keys and names, 13 paths, 14 figures, 15 units, 16 tags, 17 rules, 19 not run."""
+    """10 files and YAML, 11 scalars, 12 keys and names, 13 paths, 14 figures, 15 units, 16 tags, 17 rules, 19 other."""
 
     UNREADABLE = "EA-1001"
     NOT_A_FILE = "EA-1002"

@@ -61,6 +61,10 @@ class Place(NamedTuple):
         return f"{printable(self.source.name)}:{self.line}:{self.column}"
 
 
+NOWHERE = Place(SourceFile(""), 1, 1)
+"""For values that come from no file."""
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One thing to mend: where, what, and what to do. `line` and `col` count from 1; `excerpt` is the source line."""
@@ -103,7 +107,7 @@ class Findings:
     """Collects findings in any order and gives them back in the order of the files."""
 
     _found: list[tuple[int, Finding]] = field(default_factory=list)
-    _seen: set[tuple[int, int, int, Code]] = field(default_factory=set)
+    _seen: set[tuple[int, int, int, str]] = field(default_factory=set)
     _more: int = 0
     _errors: int = 0
     _budget: int = _COMPARISONS
@@ -152,7 +156,7 @@ class Findings:
         line = min(max(line, 1), max(len(source.lines), 1))
         excerpt = source.lines[line - 1] if source.lines else ""
         column = min(max(column, 1), len(excerpt) + 1)
-        key = (source.order, line, column, code)
+        key = (source.order, line, column, message)
         if key in self._seen:
             return
         if len(self._found) >= MOST_FINDINGS:

@@ -16,7 +16,7 @@ from pydantic_core import CoreSchema, core_schema
 from edge_agent.config import names, quantities
 from edge_agent.config.codes import Code
 from edge_agent.config.conditions import Comparison, condition
-from edge_agent.config.findings import AlreadyReported, Unfit, one_of, printable, shown
+from edge_agent.config.findings import NOWHERE, AlreadyReported, Unfit, one_of, printable, shown
 from edge_agent.config.rec20 import check_code
 from edge_agent.config.scalars import Kind
 from edge_agent.config.schedule import Schedule, schedule
@@ -30,12 +30,18 @@ _INT64_DIGITS = 20
 
 
 def _scalar(value: object) -> Scalar:
+    """The scalar, if it is one that holds something. A key comes as its text: its quoting has been checked."""
+    if isinstance(value, str):
+        return Scalar(value, Kind.TEXT, NOWHERE)
     if not isinstance(value, Scalar):
         raise Unfit(Code.WRONG_SHAPE, "a single value is expected here", "write it on the same line, without brackets")
     if value.kind is Kind.BAD:
         raise AlreadyReported
     if value.kind is Kind.NULL:
         raise Unfit(Code.NO_VALUE, "the value is missing", "write it, or remove the key")
+    if len(value.text) > names.LONGEST_TEXT:
+        message = f"{shown(value.text)} is longer than {names.LONGEST_TEXT:,} characters"
+        raise Unfit(Code.TOO_LONG, message)
     return value
 
 

@@ -23,6 +23,8 @@ class Kind(Enum):
 _WORDS = {"true": Kind.BOOLEAN, "false": Kind.BOOLEAN, "null": Kind.NULL}
 _OLD_BOOLEANS = frozenset({"yes", "no", "on", "off", "y", "n"})
 _LONGEST_WORD = 5
+_LONGEST_NUMBER = 64
+_LIKE_A_NUMBER = re.compile(r"[-+0-9._:a-fox]+", re.IGNORECASE)
 _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*)")
 _DECIMAL = re.compile(r"[-+]?(0|[1-9][0-9]*)\.[0-9]+")
 _PLAIN = (
@@ -69,6 +71,10 @@ def _number(text: str) -> Kind:
         return Kind.INTEGER
     if _DECIMAL.fullmatch(text):
         return Kind.DECIMAL
+    if len(text) > _LONGEST_NUMBER:
+        if _LIKE_A_NUMBER.fullmatch(text):
+            raise Unfit(Code.ODD_NUMBER, f"{shown(text)} is too long for a number", 'quote it if it is a name: "..."')
+        return Kind.TEXT
     for pattern, code, why in _PLAIN:
         if pattern.fullmatch(text):
             advice = 'write it as a plain decimal number; if it is a name or a time, quote it: "..."'

@@ -281,6 +281,15 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True)
+class Ownership:
+    """Who is the system of record of storage locations; no `states` means all stock types. `*` matches anything."""
+
+    locations: str
+    owner: str
+    states: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class TagMap:
     """Everything a line's agent is told. `config_hash` is the SHA-256 of the files' bytes, in hexadecimal."""
 
@@ -297,6 +306,7 @@ class TagMap:
     rules: Mapping[str, Rule]
     config_hash: str
     max_skew: timedelta = timedelta(seconds=5)
+    ownership: tuple[Ownership, ...] = ()
 
     @property
     def streams(self) -> tuple[str, ...]:

@@ -75,7 +75,7 @@ class PurePythonParser(Reader, Scanner, Parser):
 
 
 try:
-    from yaml.cyaml import CParser
+    from yaml._yaml import CParser
 except ImportError:  # PyYAML built without libyaml
     FASTEST: Callable[[str], EventParser] = PurePythonParser
 else:

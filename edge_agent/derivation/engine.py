@@ -123,7 +123,8 @@ class Engine:
         if change.link is Link.LOST:
             work.state.sources[change.source] = replace(known, link=Link.LOST)
             return
-        work.state.sources[change.source] = replace(known, link=Link.UP, start_time=change.start_time)
+        started = change.start_time or known.start_time
+        work.state.sources[change.source] = replace(known, link=Link.UP, start_time=started)
         sign = None
         if change.start_time is None or known.start_time is None:
             sign = counter.SESSION

@@ -96,7 +96,6 @@ class OpcUa:
         Raises SourceError where the device did not take both. The block is then read and delivered again.
         """
         watch, link = self._watches[ack.rule], self._link
-        component = f"acknowledgement {ack.rule}"
         if link is None:
             raise SourceError(f"{self.name} is not connected: number {ack.number} of {ack.rule} is not acknowledged")
         result = watch.handshake.result
@@ -104,10 +103,9 @@ class OpcUa:
         try:
             await link.write([*values, (watch.handshake.ack, ack.number)])
         except SourceError as error:
-            self._status.lost(component, f"number {ack.number}: {error}")
+            self._status.lost(_acknowledgements(ack.rule), f"number {ack.number}: {error}")
             raise
-        if self._status.health(component) is Health.LOST:
-            self._status.up(component, f"number {ack.number} is acknowledged")
+        self._recovered(_acknowledgements(ack.rule), f"number {ack.number} is acknowledged")
         watch.acknowledged(ack.number)
         self._released.append(Released(ack.rule, ack.number, self._clock.now()))
         link.wake()
@@ -174,9 +172,13 @@ class OpcUa:
         component = f"handshake {watch.rule}"
         if watch.unreadable is not None:
             self._status.lost(component, watch.unreadable)
-        elif self._status.health(component) is Health.LOST:
-            self._status.up(component)
-        return [] if block is None else [block]
+        else:
+            self._recovered(component, "the block can be read again")
+        if block is None:
+            return []
+        if block.acknowledged == block.number:
+            self._recovered(_acknowledgements(watch.rule), f"number {block.number} is acknowledged")
+        return [block]
 
     def _trigger(self, readings: Sequence[Reading]) -> None:
         now = asyncio.get_running_loop().time()
@@ -203,6 +205,11 @@ class OpcUa:
             else:
                 self._status.up(component, "all of them work again")
 
+    def _recovered(self, component: str, detail: str) -> None:
+        """What was never lost need not stand on the board."""
+        if self._status.health(component) is Health.LOST:
+            self._status.up(component, detail)
+
     def _lost(self, why: str) -> None:
         self._counts.set("source_up", 0, source=self.name)
         if not self._closed:
@@ -222,3 +229,8 @@ class OpcUa:
         """Close what a consumer that has gone may have left open, or is just closing."""
         if self._link is not None:
             await self._link.close()
+
+
+def _acknowledgements(rule: str) -> str:
+    """Their name on the status board."""
+    return f"acknowledgements of {rule}"

@@ -32,7 +32,7 @@ _QUEUE: Final = 100
 """Values the server keeps per item between two publishes: a pause of 10 s at 100 ms loses none."""
 _NOTIFICATIONS: Final = 5_000
 _KEEPALIVE_SECONDS: Final = 1.0
-_LIFETIME_SECONDS: Final = 60.0
+_LIFETIME_SECONDS: Final = 30.0
 _PULSE_SECONDS: Final = 5.0
 _LAST_SEQUENCE: Final = 0xFFFF_FFFF
 

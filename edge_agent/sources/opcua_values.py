@@ -65,8 +65,8 @@ def decode(tag: Tag, data: ua.DataValue, received: Instant, *, continuous: bool 
         quality=quality,
         received=received,
         status=status,
-        source_time=_time(data.SourceTimestamp),
-        server_time=_time(data.ServerTimestamp),
+        source_time=known_time(data.SourceTimestamp),
+        server_time=known_time(data.ServerTimestamp),
         continuous=continuous and status & OVERFLOW != OVERFLOW,
     )
 
@@ -119,10 +119,6 @@ def status_name(status: int) -> str:
 
 def known_time(value: datetime | None) -> datetime | None:
     """A DateTime that says something: the first and the last one mean "none" (OPC 10000-6, 5.2.2.5)."""
-    return _time(value)
-
-
-def _time(value: datetime | None) -> datetime | None:
     return value if value is not None and _EARLIEST < value < _LATEST else None
 
 

@@ -25,39 +25,53 @@ _SELECT = (
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """Stored events of a range, and the parts of it that are not there, each as (first, last).
-
-    `known` is False where this database never had that source.
-    """
+    """Stored events of a range, in order; what is missing of it was pruned, or never was."""
 
     events: Sequence[StoredEvent]
-    unavailable: Sequence[tuple[int, int]]
-    known: bool = True
 
 
 class Outbox:
-    """The outgoing side of the store, for the streams of the present uuid."""
+    """The outgoing side of the store: the streams of the present uuid, and what others left undelivered.
+
+    After a restore, or where a stream is gone from the tag map, events of a former `source` may still wait: they go out
+    like any other. Such a stream is called by its source.
+    """
 
     def __init__(self, database: Database, streams: Sequence[str]) -> None:
         self._database = database
-        self._streams = tuple(streams)
-        self._delivered: dict[str, int] = dict.fromkeys(streams, 0)
-        self._anchored: dict[str, int] = dict.fromkeys(streams, 0)
+        self._sources = {name: source_urn(database.agent, database.store_uuid, name) for name in streams}
+        self._present = tuple(streams)
+        self._delivered: dict[str, int] = {}
+        self._anchored: dict[str, int] = {}
 
     async def load(self) -> None:
         """Read heads and cursors; to be called once before anything else."""
 
-        async def work(connection: aiosqlite.Connection) -> dict[str, tuple[int, int]]:
-            heads = {name: await read_head(connection, self._database, name) for name in self._streams}
-            return {name: (head.sequence, head.delivered) for name, head in heads.items()}
+        async def work(connection: aiosqlite.Connection) -> list[Any]:
+            for name in self._present:
+                await read_head(connection, self._database, name)
+            async with connection.execute("SELECT source, head, delivered FROM stream ORDER BY id") as cursor:
+                return list(await cursor.fetchall())
 
-        found = await self._database.transaction(work)
-        self._delivered = {name: delivered for name, (_, delivered) in found.items()}
-        self._database.announce({name: head for name, (head, _) in found.items()})
+        names = {source: name for name, source in self._sources.items()}
+        heads = {}
+        for source, head, delivered in await self._database.transaction(work):
+            name = names.get(source)
+            if name is None and head > delivered:
+                name = self._sources[source] = source
+                self._anchored[name] = head
+            if name is not None:
+                heads[name], self._delivered[name] = head, delivered
+        self._database.announce(heads)
+
+    @property
+    def streams(self) -> tuple[str, ...]:
+        """All streams to be drained, the present ones first, by priority."""
+        return tuple(self._sources)
 
     def source(self, stream: str) -> str:
         """The CloudEvents source of a stream."""
-        return source_urn(self._database.agent, self._database.store_uuid, stream)
+        return self._sources[stream]
 
     def head(self, stream: str) -> int:
         """The highest committed sequence; 0 where there is none."""
@@ -69,7 +83,7 @@ class Outbox:
 
     def anchored(self, stream: str) -> int:
         """Up to where the anchor vouches: nothing above may be published."""
-        return self._anchored[stream]
+        return self._anchored.get(stream, 0)
 
     async def wait(self) -> None:
         """Return when something was committed since the last call."""
@@ -99,7 +113,7 @@ class Outbox:
         """Have the anchor vouch for everything committed so far: one durable write."""
 
         async def work(connection: aiosqlite.Connection) -> dict[str, tuple[int, str]]:
-            heads = {name: await read_head(connection, self._database, name) for name in self._streams}
+            heads = {name: await read_head(connection, self._database, name) for name in self._present}
             return {name: (head.sequence, head.digest) for name, head in heads.items()}
 
         heads = await self._database.transaction(work)
@@ -108,26 +122,13 @@ class Outbox:
         self._anchored.update({name: sequence for name, (sequence, _) in heads.items()})
 
     async def replay(self, source: str, first: int, last: int, limit: int) -> Replay:
-        """Stored events `first` to `last` of `source`, also of an earlier uuid of this database.
+        """Stored events `first` to `last` of `source`, at most `limit`; also of an earlier uuid of this database.
 
         Raises:
             StoreCorrupt: a row does not match its hash.
         """
-
-        async def head_of(connection: aiosqlite.Connection) -> int | None:
-            async with connection.execute("SELECT head FROM stream WHERE source = ?", (source,)) as cursor:
-                row = await cursor.fetchone()
-            return None if row is None else int(row[0])
-
-        head = await self._database.transaction(head_of)
-        if head is None:
-            return Replay((), ((first, last),), known=False)
         where = "WHERE stream.source = ? AND sequence BETWEEN ? AND ? ORDER BY sequence LIMIT ?"
-        events = await self._events(where, (source, first, last, limit))
-        begins = events[0].sequence if events else min(last, head) + 1
-        gone = [(first, begins - 1)] if begins > first else []
-        beyond = [(max(first, head + 1), last)] if last > head else []
-        return Replay(events, (*gone, *beyond))
+        return Replay(await self._events(where, (source, first, last, limit)))
 
     async def oldest_undelivered(self, stream: str) -> datetime | None:
         """When the oldest event not yet acknowledged was recorded."""

@@ -52,10 +52,6 @@ class Status:
         if before is not Health.LOST:
             _log.warning("lost", code=Code.COMPONENT_LOST, component=component, detail=why)
 
-    def remove(self, component: str) -> None:
-        """The component is no more: nothing is to be said of it."""
-        self._components.pop(component, None)
-
     def health(self, component: str) -> Health | None:
         """Where a component stands; None where it has never been heard of."""
         known = self._components.get(component)

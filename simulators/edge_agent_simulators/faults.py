@@ -91,8 +91,8 @@ class Restart:
 class _Outage:
     fault: Fault
     how: Restart
+    values: dict[str, int]
     ticks: int = 0
-    bottles_before: int = 0
 
 
 class Faults:
@@ -142,7 +142,7 @@ class Faults:
         fault = self._begin(how.kind, at, planned, how.counter)
         plc = self._machine.plc
         fault.handshake_open = plc.handshake.open is not None
-        self._outage = _Outage(fault, how, bottles_before=plc.bottles.value)
+        self._outage = _Outage(fault, how, {name: register.value for name, register in plc.counters.items()})
         plc.alive = False
         self.online = False
         return fault
@@ -193,22 +193,21 @@ class Faults:
             if name != how.counter and not sure:
                 fault.may_review.append(self._machine.key(name))
         if how.counter is not None:
-            self._forget(how, fault, outage.bottles_before)
+            self._forget(how.counter, outage)
         if how.reraise:
             fault.reraised = plc.handshake.reraise()
         plc.alive = True
 
-    def _forget(self, how: Restart, fault: Fault, bottles_before: int) -> None:
-        assert how.counter is not None and fault.before is not None and fault.key is not None  # noqa: S101, PT018
-        register = self._machine.plc.counters[how.counter]
+    def _forget(self, counter: str, outage: _Outage) -> None:
+        """The register comes back with another value; what it had counted unseen is lost by a reset."""
+        register, how, fault = self._machine.plc.counters[counter], outage.how, outage.fault
+        key, sure = self._machine.key(counter), False
         if how.kind is Kind.SIGNED_RESET:
             sure = register.to_wrap > SURE_RESET_DISTANCE and register.value > SURE_RESET_FROM
-            fault.gaps.append(fault.key)
-            fault.unseen = register.value - bottles_before if how.counter == "bottles" else 0
-        else:
-            sure = False
+            fault.gaps.append(key)
+            fault.unseen = register.value - outage.values[counter]
         if not sure:
-            fault.may_review.append(fault.key)
+            fault.may_review.append(key)
         register.value = fault.after = how.value
 
     def _end_outage(self, outage: _Outage, at: datetime) -> None:

@@ -236,7 +236,7 @@ def _restored_preforms(chance: random.Random, at: float) -> PlannedFault:
 
 
 def _plain_restart(at: float, *, reraise: bool) -> PlannedFault:
-    return PlannedFault(Kind.PLC_RESTART, ticks(at), ticks(1.5), reraise=reraise, handover=True)
+    return PlannedFault(Kind.PLC_RESTART, ticks(at), ticks(1.5), reraise=reraise, handover=not reraise)
 
 
 def _pauses(chance: random.Random, seconds: float) -> Iterator[Pause]:

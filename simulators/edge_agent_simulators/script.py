@@ -177,7 +177,7 @@ class Director:
         if self._clock < _AFTER_CHANGE:
             return False
         if fault.kind is Kind.GLITCH:
-            assert fault.counter is not None  # noqa: S101
+            assert fault.counter is not None  # noqa: S101 - every glitch has one
             calm = faults.online and faults.calm_ticks(fault.counter) >= _CALM
             guard = fault.length + _WRAP_GUARD
             return calm and self._moving >= TICKS_PER_SECOND and not _about_to_wrap(counters[fault.counter], guard)
@@ -198,7 +198,7 @@ class Director:
         self._tail = _tail(fault)
         self._since_fault = 0
         if fault.kind is Kind.GLITCH:
-            assert fault.counter is not None  # noqa: S101
+            assert fault.counter is not None  # noqa: S101 - every glitch has one
             shows = self._wild(self._machine.plc.counters[fault.counter])
             self._faults.glitch(fault.counter, fault.length, shows, at, planned)
             return
@@ -211,7 +211,7 @@ class Director:
 
     def _restart_now(self, at: datetime) -> None:
         """One tick after the pallet was sent away: its number is raised, nobody can have acknowledged it yet."""
-        assert self._pending_restart is not None  # noqa: S101
+        assert self._pending_restart is not None  # noqa: S101 - only then it is called
         how, planned = self._pending_restart
         self._pending_restart = None
         self._faults.restart(how, at, planned)

@@ -51,10 +51,12 @@ Event = Change | Lost | Up
 class VirtualLine:
     """The line by `seed`, with the script for `duration`, or without one where it is None. At rest until `start()`."""
 
-    def __init__(
-        self, seed: int, duration: timedelta | None, start: datetime, *, cases_per_pallet: int = 4
-    ) -> None:
-        plan = plain_plan(seed, cases_per_pallet=cases_per_pallet) if duration is None else make_plan(seed, duration.total_seconds())
+    def __init__(self, seed: int, duration: timedelta | None, start: datetime, *, cases_per_pallet: int = 4) -> None:
+        plan = (
+            plain_plan(seed, cases_per_pallet=cases_per_pallet)
+            if duration is None
+            else make_plan(seed, duration.total_seconds())
+        )
         plant = Plant(seed, plan.orders[0].speed)
         plc = Plc(plan.orders[0].number, plan.preforms, plan.bottles, plan.transaction)
         self.plan = plan

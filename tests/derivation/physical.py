@@ -69,6 +69,7 @@ class PhysicalLine:
         self._boot = 1
         self._booted_at = -10_000
         self._start_time = BOOTED
+        self._start_known = True
         self._troubled = 0
         self._sure = 0
         self._connect(BOOTED)
@@ -156,13 +157,14 @@ class PhysicalLine:
 
     def outage(self, steps: int, pattern: Sequence[int], *, agent_down: bool = False, reboot: bool = False) -> None:
         """The session is lost and comes back; the server ran on."""
-        began, calm = self.step, self.calm and self._changed[ORDER] < self._sure
+        began, calm = self.step, self.calm and self._changed[ORDER] < self._sure and self._start_known
         self._disconnect(agent_down=agent_down)
         self.run(steps, pattern)
         if not calm or self._reach() >= self.register.distinct:
             self.doubtful.append((began, self.step))
         if reboot:
             self._boot, self._booted_at = self._boot + 1, self.step - 1
+        self._start_known = True
         self._connect(self._start_time)
 
     def server_restart(self, before: int, after: int, pattern: Sequence[int], *, told: bool, does: str) -> None:
@@ -185,6 +187,7 @@ class PhysicalLine:
         if not self._is_plain(last, does, calm=calm, wrapped=wrapped or self._troubled > restarted + SETTLED):
             self.doubtful.append((began, self.step))
         self._start_time = NOON + restarted * STEP - timedelta(milliseconds=1)
+        self._start_known = told
         self._connect(self._start_time if told else None)
         if does == "restore":
             self.run(SETTLED, pattern)
@@ -221,8 +224,9 @@ class PhysicalLine:
     def _restore_old(self, after: int) -> None:
         """An older value that is out of the line's reach by any reckoning, or none."""
         reach = self._reach() + 3 * after
-        older = self.register.value - 150
-        if reach < older and self.register.distinct - 150 > reach:
+        drop = 150 + 3 * after
+        older = self.register.value - drop
+        if reach < older and self.register.distinct - drop > reach:
             self.upsets.append(self.step)
             self.register.value = older
             self._changed[COUNT] = self.step

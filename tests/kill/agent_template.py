@@ -149,8 +149,6 @@ class Template:
         return await self.wait({"seconds": 20})
 
 
-
-
 def main() -> None:
     """Serve until the input closes; in a forked child, be the agent."""
     parser = argparse.ArgumentParser()

@@ -169,8 +169,11 @@ async def violations(made: Plant, *, replays_allowed: bool) -> list[str]:
     wrong = []
     truth = {key: Decimal(value) for key, value in (await made.line.ask("ledger"))["ledger"].items()}
     received = {key: Decimal(value) for key, value in (await made.mes.ask("totals"))["totals"].items()}
-    wrong += [f"{key}: the line made {truth.get(key)}, the MES has {received.get(key)}" for key in
-              sorted({*truth, *received}) if truth.get(key, 0) != received.get(key, 0)]
+    wrong += [
+        f"{key}: the line made {truth.get(key)}, the MES has {received.get(key)}"
+        for key in sorted({*truth, *received})
+        if truth.get(key, 0) != received.get(key, 0)
+    ]
     stats = await made.mes.ask("stats")
     wrong += [f"conflict {entry}" for entry in stats["conflicts"]]
     wrong += [f"malformed {entry}" for entry in stats["malformed"]]
@@ -189,7 +192,9 @@ async def violations(made: Plant, *, replays_allowed: bool) -> list[str]:
 async def _handshake_violations(made: Plant) -> list[str]:
     """Every pallet acknowledged exactly as committed: answered 0, and its container in exactly one event."""
     with sqlite3.connect(f"file:{made.data / 'edge-agent.db'}?mode=ro", uri=True) as database:
-        payloads = database.execute("SELECT payload FROM event WHERE type = 'io.edgeagent.material.moved.v1'").fetchall()
+        payloads = database.execute(
+            "SELECT payload FROM event WHERE type = 'io.edgeagent.material.moved.v1'"
+        ).fetchall()
     database.close()
     moved = Counter(
         line["containerID"]

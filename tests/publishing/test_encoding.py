@@ -63,6 +63,55 @@ def test_rendering_is_deterministic(event: EventDraft, place: Place) -> None:
     assert RENDERER.render(event, place) == Renderer(tag_map(), "1.0.0").render(event, place)
 
 
+DATA = {
+    "operationsType": "Production",
+    "hierarchyScope": [
+        {"equipmentID": "acme", "equipmentLevel": "Enterprise"},
+        {"equipmentID": "berlin", "equipmentLevel": "Site"},
+        {"equipmentID": "filling", "equipmentLevel": "Area"},
+        {"equipmentID": "L3", "equipmentLevel": "ProductionLine"},
+    ],
+    "jobOrderID": "4711",
+    "postingDate": "2026-03-04",
+    "startTime": "2026-03-04T11:59:55.000Z",
+    "utcOffset": "+01:00",
+    "timeZone": "Europe/Berlin",
+    "originSystem": "l3-edge",
+    "agentVersion": "1.0.0",
+    "materialActual": [
+        {
+            "id": "1",
+            "materialUse": "Consumed",
+            "materialDefinitionID": "300017",
+            "quantity": {
+                "quantityString": "17.5",
+                "unitOfMeasure": "H87",
+                "sourceQuantityString": "17",
+                "sourceUnit": "H87",
+            },
+            "storageLocation": {"location": "L3-HOPPER", "locationType": "OperationalLocation"},
+            "posting": "actual",
+            "evidence": {
+                "rule": "preforms_used",
+                "source": "filler",
+                "node": "nsu=urn:example:bottling-line;s=::preforms_in",
+                "configHash": "c0" * 32,
+                "epoch": 1,
+                "fromPosition": 100,
+                "toPosition": 117,
+                "firstSourceTime": "2026-03-04T11:59:55.000Z",
+                "lastSourceTime": "2026-03-04T12:00:00.000Z",
+                "statusCodes": [0],
+                "rawBefore": "100",
+                "rawAfter": "117",
+                "sampleCount": 50,
+                "flags": ["wrapped"],
+            },
+        }
+    ],
+}
+
+
 def test_the_envelope_is_as_designed() -> None:
     rendered = RENDERER.render(draft(Decimal("17.50")), PLACE)
     event = json.loads(rendered.payload)
@@ -84,53 +133,7 @@ def test_the_envelope_is_as_designed() -> None:
     }
     assert rendered.id == event["id"] == event_id(PLACE.source, 42)
     assert rendered.topic == "mat/v1/acme/berlin/filling/L3/_/_material/consumed"
-    assert data == {
-        "operationsType": "Production",
-        "hierarchyScope": [
-            {"equipmentID": "acme", "equipmentLevel": "Enterprise"},
-            {"equipmentID": "berlin", "equipmentLevel": "Site"},
-            {"equipmentID": "filling", "equipmentLevel": "Area"},
-            {"equipmentID": "L3", "equipmentLevel": "ProductionLine"},
-        ],
-        "jobOrderID": "4711",
-        "postingDate": "2026-03-04",
-        "startTime": "2026-03-04T11:59:55.000Z",
-        "utcOffset": "+01:00",
-        "timeZone": "Europe/Berlin",
-        "originSystem": "l3-edge",
-        "agentVersion": "1.0.0",
-        "materialActual": [
-            {
-                "id": "1",
-                "materialUse": "Consumed",
-                "materialDefinitionID": "300017",
-                "quantity": {
-                    "quantityString": "17.5",
-                    "unitOfMeasure": "H87",
-                    "sourceQuantityString": "17",
-                    "sourceUnit": "H87",
-                },
-                "storageLocation": {"location": "L3-HOPPER", "locationType": "OperationalLocation"},
-                "posting": "actual",
-                "evidence": {
-                    "rule": "preforms_used",
-                    "source": "filler",
-                    "node": "nsu=urn:example:bottling-line;s=::preforms_in",
-                    "configHash": "c0" * 32,
-                    "epoch": 1,
-                    "fromPosition": 100,
-                    "toPosition": 117,
-                    "firstSourceTime": "2026-03-04T11:59:55.000Z",
-                    "lastSourceTime": "2026-03-04T12:00:00.000Z",
-                    "statusCodes": [0],
-                    "rawBefore": "100",
-                    "rawAfter": "117",
-                    "sampleCount": 50,
-                    "flags": ["wrapped"],
-                },
-            }
-        ],
-    }
+    assert data == DATA
 
 
 def test_a_move_is_a_pair_of_lines() -> None:

@@ -100,7 +100,7 @@ async def test_retained_messages_user_properties_and_will(start: Starter, kind: 
         message = reader.messages.get(timeout=10)
         assert (message.payload, message.retain) == (b"kept", True)
         assert message.properties is not None
-        assert message.properties.json()["UserProperty"] == [("type", "x")]  # type: ignore[no-untyped-call]  # paho
+        assert message.properties.json()["UserProperty"] == [("type", "x")]  # type: ignore[no-untyped-call]  # paho is untyped
         dying.drop()
         assert reader.messages.get(timeout=10).payload == b"dead"
 

@@ -40,13 +40,14 @@ class Users(UserManager):
 
     def __init__(self) -> None:
         self.logins: list[tuple[str, str | None]] = []
+        self.refuses = False
 
     def get_user(
         self, iserver: object, username: str | None = None, password: str | None = None, certificate: object = None
-    ) -> User:
+    ) -> User | None:
         if username is not None:
             self.logins.append((username, password))
-        return User(role=UserRole.User)
+        return None if self.refuses else User(role=UserRole.User)
 
 
 class Device:
@@ -56,7 +57,7 @@ class Device:
         self.port = port
         self._uris = uris
         self._leave_out = leave_out
-        self._users = Users()
+        self.users = Users()
         self._read_only: set[str] = set()
         self._server: Server | None = None
         self._nodes: dict[str, Any] = {}
@@ -66,16 +67,12 @@ class Device:
         return f"opc.tcp://127.0.0.1:{self.port}"
 
     @property
-    def logins(self) -> list[tuple[str, str | None]]:
-        return self._users.logins
-
-    @property
     def server(self) -> Server:
         assert self._server is not None
         return self._server
 
     async def start(self) -> None:
-        server = Server(user_manager=self._users)
+        server = Server(user_manager=self.users)
         await server.init()
         server.set_endpoint(self.url)
         server.set_security_policy([ua.SecurityPolicyType.NoSecurity])

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from unittest.mock import ANY
 
 import pytest
 from asyncua import ua
@@ -98,7 +99,9 @@ async def test_a_killed_server_is_lost_and_found_again(port: int, caplog: pytest
     assert consumer.values("preforms_in") == [100, 120, 100, 130]
     assert [one.continuous for one in consumer.readings("preforms_in")] == [False, True, False, True]
     said = [one.msg for one in caplog.records if isinstance(one.msg, dict) and one.msg.get("component") == NAME]
-    assert [one["event"] for one in said][-3:] == ["up", "lost", "up"]
+    events = [one["event"] for one in said]
+    assert events[:2] == ["lost", "up"]  # the source began before the server
+    assert all(before != after for before, after in itertools.pairwise(events))
     assert not [one for one in caplog.records if one.exc_info]
 
 
@@ -171,7 +174,7 @@ async def test_a_node_that_comes_later_is_found(port: int) -> None:
 async def test_quality_type_and_overflow_of_values_are_told(device: Device) -> None:
     async with Bench(device.url).consumed() as consumer:
         await consumer.until(lambda: consumer.of(Block))
-        await device.put("Infeed.Total", None, StatusCodes.BadSensorFailure)
+        await device.put("Infeed.Total", ua.Variant(None, ua.VariantType.Null), StatusCodes.BadSensorFailure)
         await device.put("Infeed.Total", 105, StatusCodes.UncertainLastUsableValue)
         await device.put("Infeed.Total", ua.Variant(106, ua.VariantType.Int32))
         await device.put("Infeed.Total", 107)
@@ -279,9 +282,7 @@ async def test_a_consumer_that_stalls_misses_nothing(device: Device) -> None:
             seen += _values(await anext(deliveries))
     assert seen == list(range(100, 151))
     await bench.source.close()
-    with pytest.raises(StopAsyncIteration):
-        while True:
-            await anext(deliveries)
+    assert [delivery async for delivery in deliveries][-1:] == [[SourceChange(NAME, Link.LOST, ANY)]]
 
 
 def _values(delivery: object) -> list[object]:
@@ -364,9 +365,36 @@ async def test_a_login_is_read_from_its_file(device: Device, tmp_path: Path) -> 
     source = OpcUa(reference, TAGS, {}, SystemClock(), Status())
     consumer = Consumer(source)
     await consumer.until(lambda: consumer.of(SourceChange))
-    assert device.logins == [("edge", "plant")]
+    assert device.users.logins == [("edge", "plant")]
     await consumer.end()
     await source.close()
+
+
+async def test_a_refused_login_is_said_and_tried_again(device: Device) -> None:
+    device.users.refuses = True
+    bench = Bench(device.url)
+    async with bench.consumed() as consumer:
+        await eventually(lambda: bench.state(NAME) == "lost")
+        assert "BadUserAccessDenied" in bench.status.snapshot()[NAME]["detail"]
+        device.users.refuses = False
+        await consumer.until(lambda: consumer.of(Block))
+
+
+async def test_an_acknowledgement_that_fails_is_said_until_the_device_shows_it(device: Device) -> None:
+    bench = Bench(device.url)
+    board = f"acknowledgements of {RULE}"
+    async with bench.consumed() as consumer:
+        await consumer.until(lambda: consumer.of(Block))
+        await device.set(Pal_Seq=8)
+        await consumer.until(lambda: consumer.of(Block)[-1].number == 8)
+        await device.refuse_writes("Pal.Ack")
+        with pytest.raises(SourceError, match=r"filler\.pal_ack: BadUserAccessDenied"):
+            await bench.source.acknowledge(Acknowledge(RULE, 8, Result.DONE))
+        assert bench.state(board) == "lost"
+        await device.set(Pal_Ack=8)  # somebody else answered
+        await consumer.until(lambda: consumer.of(Block)[-1].acknowledged == 8)
+        await eventually(lambda: bench.state(board) == "up")
+    assert [(one.number, one.acknowledged) for one in consumer.of(Block)][:2] == [(7, 7), (8, 7)]
 
 
 def test_free_ports_are_below_the_ephemeral_range() -> None:

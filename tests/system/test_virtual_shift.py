@@ -1,0 +1,78 @@
+"""Eight hours of the line on a virtual clock: exact to the unit, through every kind of fault."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from edge_agent_simulators.faults import Kind
+
+from edge_agent.model.outcome import Outcome
+from tests.system.exactness import disagreements
+from tests.system.virtual_plant import DATABASE, VirtualPlant, virtual_plant
+
+SHIFT = timedelta(hours=8)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+async def test_a_shift_of_eight_hours_is_exact(tmp_path: Path, record_property: pytest.RecordProperty) -> None:
+    async with virtual_plant(tmp_path, seed=7, duration=SHIFT) as plant:
+        plant.line.start()
+        await plant.run(SHIFT)
+        await plant.finish()
+
+        assert _wrong(plant, tmp_path) == []
+        happened = Counter(fault.kind for fault in plant.line.faults)
+        assert set(happened) == set(Kind), "the script must bring every kind of fault"
+        stats = plant.inbox.stats()
+        assert not stats["conflicts"]
+        assert not stats["malformed"]
+        assert all(not one["gaps"] and not one["chain_breaks"] for one in stats["sources"].values())
+        record_property("faults in a virtual shift", dict(happened))
+        record_property("units of the line", {key: int(value) for key, value in plant.line.totals().items()})
+
+
+async def test_half_an_hour_is_exact_whatever_the_seed(tmp_path: Path) -> None:
+    for seed in (1, 2, 3):
+        folder = tmp_path / str(seed)
+        folder.mkdir()
+        async with virtual_plant(folder, seed=seed, duration=timedelta(minutes=30)) as plant:
+            plant.line.start()
+            await plant.run(timedelta(minutes=30))
+            await plant.finish()
+            assert _wrong(plant, folder) == [], seed
+
+
+@pytest.mark.parametrize("bug", ["a delta is booked twice", "a cut is lost"])
+async def test_a_planted_bug_is_caught(tmp_path: Path, bug: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with virtual_plant(tmp_path, seed=5, duration=timedelta(minutes=10)) as plant:
+        fold, planted = plant.pipeline._engine.fold, []
+
+        def wrong_fold(state: object, inputs: object) -> Outcome:
+            outcome = fold(state, inputs)  # type: ignore[arg-type]  # passed through as it came
+            for place, draft in enumerate(outcome.events):
+                if draft.lines and not planted:
+                    planted.append(bug)
+                    doubled = tuple(replace(line, quantity=2 * line.quantity) for line in draft.lines)
+                    lines = doubled if bug.startswith("a delta") else draft.lines[:-1]
+                    outcome.events[place] = replace(draft, lines=lines)
+            return outcome
+
+        plant.line.start()
+        await plant.run(timedelta(minutes=2))
+        monkeypatch.setattr(plant.pipeline._engine, "fold", wrong_fold)
+        await plant.run(timedelta(minutes=8))
+        await plant.finish()
+        assert planted
+        assert _wrong(plant, tmp_path) != []
+
+
+def _wrong(plant: VirtualPlant, directory: Path) -> list[str]:
+    line = plant.line
+    return disagreements(
+        directory / DATABASE, line.totals(), plant.inbox.totals(), truth=line.truth, faults=line.faults
+    )

@@ -88,8 +88,9 @@ async def run_agent(settings: Settings, parts: Parts | None = None) -> None:
 
 def _checked(maps: tuple[Path, ...]) -> TagMap:
     loaded = load(maps)
-    if loaded.tag_map is None or loaded.findings or loaded.unsupported:
-        raise ConfigurationError("\n".join(str(found) for found in (*loaded.findings, *loaded.unsupported)))
+    refused = (*loaded.errors, *loaded.unsupported)
+    if loaded.tag_map is None or refused:
+        raise ConfigurationError("\n".join(finding.render() for finding in refused))
     return loaded.tag_map
 
 

@@ -100,7 +100,10 @@ def pytest_report_header() -> str:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Count what could not run on this machine: a gap in the proof, never a pass."""
+    """Show what tests measured, and count what could not run on this machine: a gap in the proof, never a pass."""
+    for report in terminalreporter.getreports("passed"):
+        for name, value in report.user_properties:
+            terminalreporter.write_line(f"MEASURED: {report.nodeid.rpartition('::')[2]}: {name}: {value}")
     skipped = terminalreporter.getreports("skipped")
     terminalreporter.write_line(f"NOT RUN: {len(skipped)} tests")
 

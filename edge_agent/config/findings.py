@@ -12,8 +12,8 @@ from typing import NamedTuple
 from edge_agent.config.codes import Code
 
 MOST_FINDINGS = 1000
-"""More errors than this are counted, not listed."""
-_EXCERPT = 100
+"""After so many the rest is not looked at: whatever a file holds, the answer comes soon."""
+_EXCERPT = 120
 _SHOWN = 60
 _COMPARISONS = 40_000
 
@@ -33,6 +33,10 @@ class Unfit(ValueError):
         self.code = code
         self.message = message
         self.suggestion = suggestion
+
+
+class TooManyFindings(Exception):
+    """The limit is reached; nothing more is looked at. `load` ends with what there is."""
 
 
 class AlreadyReported(ValueError):
@@ -82,7 +86,7 @@ class Finding:
         """`file:line:col: error CODE message`, the source line with a caret, and the suggestion."""
         text = [f"{self.file}:{self.line}:{self.col}: {self.severity} {self.code} {self.message}"]
         if self.excerpt:
-            start = max(0, self.col - 1 - _EXCERPT // 2)
+            start = 0 if len(self.excerpt) <= _EXCERPT else max(0, self.col - 1 - _EXCERPT // 2)
             text.append(f"    {printable(self.excerpt[start : start + _EXCERPT])}")
             text.append(f"    {' ' * (self.col - 1 - start)}^")
         if self.suggestion:
@@ -104,22 +108,23 @@ class Finding:
 
 @dataclass(slots=True)
 class Findings:
-    """Collects findings in any order and gives them back in the order of the files."""
+    """Collects findings in any order and gives them back in the order of the files.
+
+    Adding one raises TooManyFindings at the limit.
+    """
 
     _found: list[tuple[int, Finding]] = field(default_factory=list)
     _seen: set[tuple[int, int, int, str]] = field(default_factory=set)
-    _more: int = 0
     _errors: int = 0
     _budget: int = _COMPARISONS
 
     @property
     def errors(self) -> int:
-        """How many errors there are, listed or not."""
+        """How many errors there are."""
         return self._errors
 
     def error(self, place: Place, code: Code, message: str, suggestion: str | None = None) -> None:
         """An error: the map cannot be used."""
-        self._errors += 1
         self._add(place, Severity.ERROR, code, message, suggestion)
 
     def warning(self, place: Place, code: Code, message: str, suggestion: str | None = None) -> None:
@@ -134,10 +139,12 @@ class Findings:
         """All findings by file, line and column; what was beyond the limit as one more."""
         found = sorted(self._found, key=lambda entry: (entry[0], entry[1].line, entry[1].col, entry[1].code))
         listed = [finding for _, finding in found]
-        if self._more:
+        if len(listed) >= MOST_FINDINGS:
             last = listed[-1]
-            message = f"{self._more} more findings are not listed: mend these first"
-            listed.append(Finding(last.file, last.line, last.col, Severity.ERROR, Code.MORE, message))
+            message = f"{MOST_FINDINGS} findings: the rest is not looked at"
+            listed.append(
+                Finding(last.file, last.line, last.col, Severity.ERROR, Code.MORE, message, "mend these first")
+            )
         return tuple(listed)
 
     def nearest(self, word: str, known: Iterable[str]) -> str | None:
@@ -159,13 +166,13 @@ class Findings:
         key = (source.order, line, column, message)
         if key in self._seen:
             return
-        if len(self._found) >= MOST_FINDINGS:
-            self._more += 1
-            return
         self._seen.add(key)
+        self._errors += severity is Severity.ERROR
         file = printable(source.name)
         finding = Finding(file, line, column, severity, code, printable(message), suggestion, excerpt)
         self._found.append((source.order, finding))
+        if len(self._found) >= MOST_FINDINGS:
+            raise TooManyFindings
 
 
 def printable(text: str) -> str:

@@ -56,7 +56,7 @@ def text_of(value: object) -> str:
 
 def _number_of(value: object) -> str:
     scalar = _scalar(value)
-    if scalar.kind not in {Kind.TEXT, Kind.INTEGER, Kind.DECIMAL}:
+    if scalar.kind is Kind.BOOLEAN:
         raise Unfit(Code.WRONG_KIND, f"{shown(scalar.text)} is not a number")
     return scalar.text
 

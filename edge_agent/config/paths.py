@@ -24,7 +24,7 @@ def inside(directory: Path, text: str, *, secret: bool = False) -> Path:
     place = directory
     for number, part in enumerate(parts, 1):
         place /= part
-        status = _status(place, text)
+        status = _status(place, directory / text, text)
         if stat.S_ISLNK(status.st_mode):
             message = f"{shown(text)} leads through a symbolic link"
             raise Unfit(Code.PATH_NOT_A_FILE, message, "put the file itself beside the tag map")
@@ -57,12 +57,12 @@ def _parts(text: str) -> tuple[str, ...]:
     return path.parts
 
 
-def _status(place: Path, text: str) -> os.stat_result:
+def _status(place: Path, wanted: Path, text: str) -> os.stat_result:
     try:
         return place.lstat()
     except FileNotFoundError as error:
         message = f"{shown(text)} does not exist"
-        raise Unfit(Code.PATH_MISSING, message, f"looked for {printable(str(place))}") from error
+        raise Unfit(Code.PATH_MISSING, message, f"looked for {printable(str(wanted))}") from error
     except OSError as error:
         raise Unfit(Code.PATH_MISSING, f"{shown(text)} cannot be looked at: {error.strerror}") from error
 

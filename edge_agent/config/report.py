@@ -9,7 +9,7 @@ from typing import ParamSpec, TypeVar
 
 from edge_agent.config.codes import Code
 from edge_agent.config.findings import Findings, Unfit, shown
-from edge_agent.config.yaml_nodes import Map, Node, Scalar, Seq, Step, locate
+from edge_agent.config.yaml_nodes import Map, Node, Scalar, Step, find, locate
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -47,15 +47,7 @@ class Report:
 
     def node(self, *path: Step) -> Node | None:
         """What the document holds at `path`."""
-        node: Node = self.root
-        for step in path:
-            if isinstance(node, Map) and isinstance(step, str) and step in node:
-                node = node[step]
-            elif isinstance(node, Seq) and isinstance(step, int) and step < len(node):
-                node = node[step]
-            else:
-                return None
-        return node
+        return find(self.root, path)[0]
 
     def directory(self, path: Path) -> Directory:
         """The directory of the file that holds the value at `path`: paths in it start from there."""

@@ -11,9 +11,10 @@ from edge_agent.config.document_rules import CounterSection
 from edge_agent.config.findings import shown
 from edge_agent.config.quantities import Quantity
 from edge_agent.config.report import Path, Report
+from edge_agent.config.resolve_context import World
 from edge_agent.config.resolve_tags import FLOAT_TYPES, NUMBER_TYPES, WHOLE_TYPES, lowest, values
 from edge_agent.config.resolve_units import convert
-from edge_agent.config.tagmap import Counter, ModbusSource, Resets, Source, Tag, TagType, Unit
+from edge_agent.config.tagmap import Counter, ModbusSource, Resets, Source, Tag, TagType
 
 SETTLE = timedelta(seconds=2)
 _SAMPLES_IN_A_BURST = 2
@@ -21,16 +22,15 @@ _UP = Context(prec=28, rounding=ROUND_CEILING)
 _EXACT_FLOATS = {TagType.FLOAT32: 1 << 24, TagType.FLOAT64: 1 << 53}
 
 
-def resolve_counter(
-    section: CounterSection, tag: Tag, source: Source, units: dict[str, Unit], report: Report, path: Path
-) -> Counter | None:
+def resolve_counter(section: CounterSection, tag: Tag, source: Source, world: World, path: Path) -> Counter | None:
     """The counter in raw units; None where something was reported, or where this version does not run it."""
+    report = world.report
     if tag.type not in NUMBER_TYPES:
         message = f"{shown(str(tag.ref))} is a {tag.type.value} and cannot count"
         report.error((*path, "tag"), Code.WRONG_TAG_TYPE, message, "name a tag of a whole type, like uint32")
         return None
     before = report.findings.errors
-    raw = _RawFigures(tag, units, report, path)
+    raw = _RawFigures(tag, world, path)
     max_rate = raw.rate(section)
     step = raw.amount("step", section.step)
     review_over = raw.amount("review_over", section.review_over)
@@ -66,10 +66,9 @@ def resolve_counter(
 class _RawFigures:
     """Figures of a counter, from units of the map to raw units of its tag, rounded up where they do not end."""
 
-    def __init__(self, tag: Tag, units: dict[str, Unit], report: Report, path: Path) -> None:
+    def __init__(self, tag: Tag, world: World, path: Path) -> None:
         self._tag = tag
-        self._units = units
-        self._report = report
+        self._world = world
         self._path = path
 
     def amount(self, key: str, quantity: Quantity | None) -> Decimal | None:
@@ -86,7 +85,7 @@ class _RawFigures:
     def _raw(self, key: str, quantity: Quantity) -> Fraction | None:
         if self._tag.unit is None:
             return None
-        amount = convert(self._report, (*self._path, key), quantity, self._tag.unit, self._units)
+        amount = convert(self._world.report, (*self._path, key), quantity, self._tag.unit, self._world.units)
         return None if amount is None else amount / Fraction(self._tag.scale)
 
 

@@ -44,7 +44,7 @@ def resolve_sources(sections: dict[str, OpcUaSection | ModbusSection], report: R
 
 
 def _opcua(name: str, section: OpcUaSection, report: Report, path: Path) -> OpcUaSource | None:
-    where = report.attempt((*path, "opcua"), endpoint, section.opcua, OPCUA_PORTS, path=True)
+    where = report.attempt((*path, "opcua"), endpoint, section.opcua, OPCUA_PORTS)
     login = resolve_login(section.login, report, (*path, "login"))
     if section.security is None:
         message = f"the source {shown(name)} does not say how it is secured"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from decimal import Decimal
 
 from edge_agent.config.addresses import LONGEST_STRING, node, register
@@ -23,6 +24,20 @@ _EXPONENTS = {TagType.INT16: 15, TagType.INT32: 31, TagType.INT64: 63} | {
     TagType.UINT32: 32,
     TagType.UINT64: 64,
 }
+
+
+@dataclass(frozen=True, slots=True)
+class _Protocol:
+    """How tags of a source are addressed: the key `needed`, and those that mean nothing."""
+
+    name: str
+    needed: str
+    foreign: frozenset[str]
+    example: str
+
+
+_OPC_UA = _Protocol("OPC UA", "node", frozenset({"at", "length"}), 'node: "nsu={pv};s=::Order.No"')
+_MODBUS = _Protocol("Modbus", "at", frozenset({"node"}), 'at: "40101" (1-based) or at: "hr100" (0-based)')
 
 
 def values(kind: TagType) -> int:
@@ -59,13 +74,13 @@ def _address(
         return None
     if isinstance(source, ModbusSection):
         return _modbus_address(section, report, path)
-    if _belongs(report, path, section, "node", "OPC UA", ("at", "length")) and section.node is not None:
+    if _belongs(_OPC_UA, section, report, path) and section.node is not None:
         return report.attempt((*path, "node"), node, section.node, source.namespaces)
     return None
 
 
 def _modbus_address(section: TagSection, report: Report, path: Path) -> ModbusAddress | None:
-    if not _belongs(report, path, section, "at", "Modbus", ("node",)) or section.at is None:
+    if not _belongs(_MODBUS, section, report, path) or section.at is None:
         return None
     text = section.type is TagType.STRING
     if text and not 1 <= (section.length or 0) <= LONGEST_STRING:
@@ -83,19 +98,17 @@ def _modbus_address(section: TagSection, report: Report, path: Path) -> ModbusAd
     return address
 
 
-def _belongs(
-    report: Report, path: Path, section: TagSection, needed: str, protocol: str, foreign: tuple[str, ...]
-) -> bool:
+def _belongs(protocol: _Protocol, section: TagSection, report: Report, path: Path) -> bool:
     """Whether the tag is addressed the way its source speaks."""
+    needed = protocol.needed
     given = {key for key in ("node", "at", "length") if getattr(section, key) is not None}
-    strangers = given & set(foreign)
+    strangers = given & protocol.foreign
     for key in strangers:
-        message = f"`{key}` means nothing for a source that speaks {protocol}"
+        message = f"`{key}` means nothing for a source that speaks {protocol.name}"
         report.error((*path, key), Code.CONFLICT, message, f"use `{needed}`", key=True)
     if needed not in given and not strangers:
-        message = f"the source speaks {protocol}: the tag needs `{needed}`"
-        example = 'at: "40101" or at: "hr100"' if needed == "at" else 'node: "nsu={pv};s=::Order.No"'
-        report.error(path, Code.NO_ADDRESS, message, f"add {example}", key=True)
+        message = f"the source speaks {protocol.name}: the tag needs `{needed}`"
+        report.error(path, Code.NO_ADDRESS, message, f"add {protocol.example}", key=True)
     return needed in given and not strangers
 
 

@@ -24,6 +24,16 @@ from edge_agent.model.reading import TagRef
 T = TypeVar("T")
 _SOURCE: TypeAdapter[doc.OpcUaSection | doc.ModbusSection] = TypeAdapter(doc.SourceSection)
 _AGENT: TypeAdapter[str] = TypeAdapter(Token)
+_UNIT = TypeAdapter(doc.UnitSection)
+_MATERIAL = TypeAdapter(doc.MaterialSection)
+_CADENCE = TypeAdapter(doc.CadenceSection)
+_RULE = TypeAdapter(RuleSection)
+_TAG = TypeAdapter(doc.TagSection)
+_OWNERSHIP = TypeAdapter(doc.OwnershipSection)
+_LINE = TypeAdapter(doc.LineSection)
+_CALENDAR = TypeAdapter(doc.CalendarSection)
+_MQTT = TypeAdapter(doc.MqttSection)
+_BUFFER = TypeAdapter(doc.BufferSection)
 _MAPPING = frozenset({"dict_type", "model_type", "model_attributes_type", "mapping_type"})
 
 
@@ -51,23 +61,18 @@ def read(report: Report) -> Draft:
     _check_version(report)
     return Draft(
         agent=_valid(report, _AGENT, report.root["agent"], ("agent",)) if "agent" in report.root else None,
-        line=_one(report, doc.LineSection, "line"),
-        calendar=_one(report, doc.CalendarSection, "calendar"),
-        mqtt=_one(report, doc.MqttSection, "mqtt"),
-        buffer=_one(report, doc.BufferSection, "buffer"),
+        line=_one(report, _LINE, "line"),
+        calendar=_one(report, _CALENDAR, "calendar"),
+        mqtt=_one(report, _MQTT, "mqtt"),
+        buffer=_one(report, _BUFFER, "buffer"),
         sources=_each(report, _SOURCE, ("sources",), names.identifier),
         tags=_tags(report),
-        units=_each(report, _model(doc.UnitSection), ("units",), names.unit),
-        materials=_each(report, _model(doc.MaterialSection), ("materials",), names.name),
-        cadence=_each(report, _model(doc.CadenceSection), ("cadence",), names.name),
-        movements=_each(report, _model(RuleSection), ("movements",), names.identifier),
+        units=_each(report, _UNIT, ("units",), names.unit),
+        materials=_each(report, _MATERIAL, ("materials",), names.name),
+        cadence=_each(report, _CADENCE, ("cadence",), names.name),
+        movements=_each(report, _RULE, ("movements",), names.identifier),
         ownership=_ownership(report),
     )
-
-
-@cache
-def _model(section: type[T]) -> TypeAdapter[T]:
-    return TypeAdapter(section)
 
 
 def _check_sections(report: Report) -> None:
@@ -90,9 +95,9 @@ def _check_version(report: Report) -> None:
         report.error(("schema",), Code.SCHEMA_VERSION, "this version reads schema 1 only", "write `schema: 1`")
 
 
-def _one(report: Report, section: type[T], key: str) -> T | None:
+def _one(report: Report, adapter: TypeAdapter[T], key: str) -> T | None:
     node = report.node(key)
-    return None if node is None else _valid(report, _model(section), node, (key,))
+    return None if node is None else _valid(report, adapter, node, (key,))
 
 
 def _each(report: Report, adapter: TypeAdapter[T], path: Path, check_name: Callable[[str], str]) -> dict[str, T]:
@@ -116,7 +121,7 @@ def _tags(report: Report) -> dict[TagRef, doc.TagSection]:
         if source not in sources:
             advice = report.findings.nearest(source, sources) or "add it to `sources`"
             report.error(("tags", source), Code.UNKNOWN_NAME, f"there is no source {shown(source)}", advice, key=True)
-        for tag, entry in _each(report, _model(doc.TagSection), ("tags", source), names.identifier).items():
+        for tag, entry in _each(report, _TAG, ("tags", source), names.identifier).items():
             found[TagRef(source, tag)] = entry
     return found
 
@@ -128,8 +133,7 @@ def _ownership(report: Report) -> dict[int, doc.OwnershipSection]:
     if not isinstance(node, Seq):
         _wrong_shape(report, ("ownership",), node, "a list is expected here", "write [{locations: ..., owner: ...}]")
         return {}
-    adapter = _model(doc.OwnershipSection)
-    entries = {index: _valid(report, adapter, item, ("ownership", index)) for index, item in enumerate(node)}
+    entries = {index: _valid(report, _OWNERSHIP, item, ("ownership", index)) for index, item in enumerate(node)}
     return {index: entry for index, entry in entries.items() if entry is not None}
 
 

@@ -36,8 +36,8 @@ class Endpoint:
         return f"{self.scheme}://{host}:{self.port}{self.path}"
 
 
-def endpoint(text: str, ports: dict[str, int], *, path: bool = False) -> Endpoint:
-    """`scheme://host[:port]`, with a path where `path` allows one. Raises Unfit."""
+def endpoint(text: str, ports: dict[str, int]) -> Endpoint:
+    """`scheme://host[:port]`; only an OPC UA endpoint has a path. Raises Unfit."""
     example = f"write it like {next(iter(ports))}://10.3.0.10:{next(iter(ports.values()))}"
     authority = text.partition("://")[2].partition("/")[0]
     if "@" in authority:
@@ -49,7 +49,7 @@ def endpoint(text: str, ports: dict[str, int], *, path: bool = False) -> Endpoin
     scheme = match[1].lower()
     if scheme not in ports:
         raise Unfit(Code.BAD_URL, f"{shown(match[1])} is not {one_of(ports)}", example)
-    if match[4] not in {None, "/"} and not path:
+    if match[4] not in {None, "/"} and scheme not in OPCUA_PORTS:
         raise Unfit(Code.BAD_URL, f"{shown(text)} has a path, which means nothing here", example)
     port = int(match[3]) if match[3] else ports[scheme]
     if not 1 <= port <= _HIGHEST_PORT:

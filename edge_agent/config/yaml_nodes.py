@@ -6,7 +6,7 @@ events without recursion: nothing the text holds can exhaust the stack.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -20,6 +20,7 @@ from edge_agent.config.findings import Findings, Place, SourceFile, Unfit, print
 from edge_agent.config.scalars import Kind, kind_of
 
 MOST_NODES = 400_000
+LONGEST_LIST = 1000
 DEEPEST = 12
 
 
@@ -82,8 +83,8 @@ else:
     FASTEST = CParser
 
 
-def locate(root: Node, path: Sequence[Step], *, key: bool = False) -> Place:
-    """The place of the value at `path` (of its key with `key`); of the nearest thing above it where there is none."""
+def find(root: Node, path: Sequence[Step]) -> tuple[Node | None, Place]:
+    """The node at `path` and the place of its key; None and the last place on the way where there is none."""
     node, place = root, root.place
     for step in path:
         if isinstance(node, Map) and isinstance(step, str) and step in node:
@@ -92,8 +93,14 @@ def locate(root: Node, path: Sequence[Step], *, key: bool = False) -> Place:
             node = node[step]
             place = node.place
         else:
-            return place
-    return place if key else node.place
+            return None, place
+    return node, place
+
+
+def locate(root: Node, path: Sequence[Step], *, key: bool = False) -> Place:
+    """The place of the value at `path` (of its key with `key`); of the nearest thing above it where there is none."""
+    node, place = find(root, path)
+    return place if key or node is None else node.place
 
 
 def parse(
@@ -102,8 +109,7 @@ def parse(
     """The document of one file, every fault of its YAML reported; None where there is no mapping to go on with."""
     builder = _Builder(source, findings)
     try:
-        for event in _events(parser(text)):
-            builder.take(event)
+        builder.read(parser(text))
     except _Stop:
         return None
     except yaml.MarkedYAMLError as error:
@@ -116,11 +122,6 @@ def parse(
         findings.error(Place(source, 1, 1), Code.SYNTAX, f"this is not YAML: {printable(str(error))[:200]}")
         return None
     return builder.document()
-
-
-def _events(parser: EventParser) -> Iterator[yaml.Event]:
-    while (event := parser.get_event()) is not None:
-        yield event
 
 
 class _Stop(Exception):
@@ -149,7 +150,7 @@ class _Builder:
         self._root: Node | None = None
         self._nodes = 0
         self._documents = 0
-        self._take: dict[type[yaml.Event], Callable[[yaml.Event], None]] = {
+        self._handlers: dict[type[yaml.Event], Callable[[yaml.Event], None]] = {
             yaml.ScalarEvent: self._scalar,
             yaml.MappingStartEvent: self._begin,
             yaml.SequenceStartEvent: self._begin,
@@ -159,11 +160,13 @@ class _Builder:
             yaml.DocumentStartEvent: self._document_start,
         }
 
-    def take(self, event: yaml.Event) -> None:
-        """The next event of the file."""
-        handler = self._take.get(type(event))
-        if handler is not None:
-            handler(event)
+    def read(self, parser: EventParser) -> None:
+        """All events of the file; a tag map of 20,000 tags has a third of a million."""
+        next_event, handlers = parser.get_event, self._handlers
+        while (event := next_event()) is not None:
+            handler = handlers.get(type(event))
+            if handler is not None:
+                handler(event)
 
     def document(self) -> Map | None:
         """The root, if it is a mapping."""
@@ -216,15 +219,15 @@ class _Builder:
         if (event.anchor is not None or event.tag is not None) and not self._check_properties(event, event.tag, place):
             kind = Kind.BAD
         elif not event.style:
-            if event.value == "<<" and self._wants_key():
-                message = "merge keys (`<<`) are not used in a tag map"
-                self._findings.error(place, Code.MERGE_KEY, message, "write the keys out")
-                kind = Kind.BAD
-            else:
-                kind = self._kind(event.value, place)
+            kind = self._kind(event.value, place)
         self._add(Scalar(event.value, kind, place))
 
     def _kind(self, text: str, place: Place) -> Kind:
+        """What an unquoted scalar holds."""
+        if text == "<<" and self._wants_key():
+            message = "merge keys (`<<`) are not used in a tag map"
+            self._findings.error(place, Code.MERGE_KEY, message, "write the keys out")
+            return Kind.BAD
         try:
             return kind_of(text)
         except Unfit as fault:
@@ -269,6 +272,10 @@ class _Builder:
             return
         top = self._stack[-1]
         if isinstance(top.node, Seq):
+            if len(top.node) >= LONGEST_LIST:
+                message = f"a list of more than {LONGEST_LIST:,} items; the rest of the file is not read"
+                self._findings.error(node.place, Code.TOO_LARGE, message, "no list of a tag map is that long")
+                raise _Stop
             top.node.append(node)
         elif top.key is not None:
             if not top.dropped:
@@ -287,10 +294,10 @@ class _Builder:
             self._findings.error(key.place, Code.DUPLICATE, message, "keep one of them")
             top.dropped = True
             return
-        if key.kind is Kind.BAD and text in {"<<", ""}:
+        if key.kind is Kind.BAD and (not text or text == "<<"):
             top.dropped = True
             return
         into.places[text] = key.place
-        if key.kind not in {Kind.TEXT, Kind.BAD}:
+        if key.kind is not Kind.TEXT and key.kind is not Kind.BAD:
             message = f"the key {shown(text)} unquoted is {key.kind.value} to YAML, not text"
             self._findings.error(key.place, Code.UNQUOTED, message, f'quote it: "{printable(text[:60])}"')

@@ -2,7 +2,7 @@
 
 asyncua's own reconnecting can end connected without monitored items, and its publish loop swallows errors and logs a
 traceback a second (libraries.md). So a lost session is never revived: the source opens another, and `opcua_feed`
-publishes. What no time limit bounds: asyncua's decoder spins on an array that claims 2^31 nulls; the watchdog sees that.
+publishes. What no time limit bounds: asyncua's decoder spins on an array that claims 2^31 nulls; the watchdog sees it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,6 @@ from edge_agent.sources.opcua_values import known_time, status_name
 CHUNK: Final = 100
 """Nodes per request: an S7-1200 becomes 50 times slower beyond 200 (libraries.md)."""
 REQUEST_SECONDS: Final = 4.0
-_CONNECT_SECONDS: Final = 10.0
 _CLOSE_SECONDS: Final = 1.0
 _SESSION_MILLISECONDS: Final = 30_000
 _RENEW_AT: Final = 0.75
@@ -70,12 +69,16 @@ class Session:
         """Connect, open the channel, create and activate the session. Raises SourceError; then nothing stays open."""
         client = self._client
         try:
-            async with self._asking("connect", _CONNECT_SECONDS):
-                await self._set_login()
+            await self._set_login()
+            async with self._asking("connect"):
                 await client.connect_socket()
+            async with self._asking("say hello"):
                 await client.send_hello()
+            async with self._asking("open a secure channel"):
                 await client.open_secure_channel()
+            async with self._asking("create a session"):
                 await client.create_session()
+            async with self._asking("activate the session"):
                 await client.activate_session(username=self._source.user, password=self._password)
         except BaseException:
             await self.close()
@@ -197,8 +200,12 @@ class Session:
         return f"{self._source.name} ({self._source.url})"
 
     async def _set_login(self) -> None:
+        """Read anew at each connect: a password may have been changed meanwhile."""
         if self._source.password_file is not None:
-            self._password = (await asyncio.to_thread(_first_line, self._source.password_file)) or None
+            try:
+                self._password = (await asyncio.to_thread(_first_line, self._source.password_file)) or None
+            except (OSError, UnicodeDecodeError) as error:
+                raise SourceError(f"{self._where}: the password file cannot be read: {error}") from error
 
     def _plan_renewal(self) -> None:
         """A channel is renewed after 75 % of its lifetime (OPC 10000-4, 5.6.2.1)."""
@@ -231,16 +238,28 @@ class Session:
 
     @asynccontextmanager
     async def _asking(self, doing: str, seconds: float = REQUEST_SECONDS) -> AsyncIterator[None]:
-        """Bound a request in time, and say what went wrong in one form."""
+        """Bound a request in time, and say what went wrong in one form.
+
+        A cancellation that comes together with the answer is swallowed on the way (`asyncio.wait_for` before 3.12, in
+        asyncua): it is made up for here.
+        """
+        before = _cancellations()
         try:
             async with asyncio.timeout(seconds):
                 yield
+                if _cancellations() > before:
+                    raise asyncio.CancelledError
         except TimeoutError as error:
             raise SourceError(f"{self._where}: {doing}: no answer in time") from error
         except UaStatusCodeError as error:
             raise SourceError(f"{self._where}: {doing}: {status_name(error.code)}") from error
         except (OSError, UaError, *_DECODING_FAULTS) as error:
             raise SourceError(f"{self._where}: {doing}: {str(error) or type(error).__name__}") from error
+
+
+def _cancellations() -> int:
+    task = asyncio.current_task()
+    return 0 if task is None else task.cancelling()
 
 
 def _server_node(identifier: int) -> ua.NodeId:

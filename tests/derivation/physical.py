@@ -138,6 +138,7 @@ class PhysicalLine:
         self._good = True
         if self._reach() >= self.register.distinct:
             self.doubtful.append((began, self.step + 1))
+        self._troubled = self.step + SETTLED
         self.run(1, pattern)
 
     def reset_without_sign(self, pattern: Sequence[int]) -> None:
@@ -157,7 +158,8 @@ class PhysicalLine:
 
     def outage(self, steps: int, pattern: Sequence[int], *, agent_down: bool = False, reboot: bool = False) -> None:
         """The session is lost and comes back; the server ran on."""
-        began, calm = self.step, self.calm and self._changed[ORDER] < self._sure and self._start_known
+        began = self._changed[COUNT]
+        calm = self.calm and self._changed[ORDER] < self._sure and self._start_known
         self._disconnect(agent_down=agent_down)
         self.run(steps, pattern)
         if not calm or self._reach() >= self.register.distinct:
@@ -172,7 +174,7 @@ class PhysicalLine:
 
         `told` is whether its StartTime can be read afterwards.
         """
-        began, last = self.step, self.register.value
+        began, went, last = self._changed[COUNT], self.step, self.register.value
         calm = self.calm and self._changed[ORDER] < self._sure
         self._disconnect(agent_down=False)
         self.run(before, pattern)
@@ -181,8 +183,8 @@ class PhysicalLine:
             self.register.value = 0
             self._changed[COUNT] = self.step
         if does == "restore":
-            self._restore_old(after)
-        restarted, wrapped = self.step, self._troubled > began + SETTLED
+            self._restore_old(last, after)
+        restarted, wrapped = self.step, self._troubled > went + SETTLED
         self.run(after, pattern)
         if not self._is_plain(last, does, calm=calm, wrapped=wrapped or self._troubled > restarted + SETTLED):
             self.doubtful.append((began, self.step))
@@ -221,11 +223,11 @@ class PhysicalLine:
             return value + 100 < last and self.register.distinct - last + value > reach
         return does == "retain" and value > reach
 
-    def _restore_old(self, after: int) -> None:
+    def _restore_old(self, last: int, after: int) -> None:
         """An older value that is out of the line's reach by any reckoning, or none."""
         reach = self._reach() + 3 * after
         drop = 150 + 3 * after
-        older = self.register.value - drop
+        older = last - drop
         if reach < older and self.register.distinct - drop > reach:
             self.upsets.append(self.step)
             self.register.value = older

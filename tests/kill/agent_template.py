@@ -129,7 +129,7 @@ class Template:
         """Wait at most `seconds` for the agent's end: `ended` with the signal or code, or not."""
         deadline = time.monotonic() + float(request["seconds"])
         while time.monotonic() < deadline:
-            pid, status = os.waitpid(self._pid, os.WNOHANG)
+            pid, status = os.waitpid(self._pid, os.WNOHANG)  # noqa: ASYNC222 - it does not block
             if pid:
                 self._pid = 0
                 return {"ended": True, "code": os.waitstatus_to_exitcode(status)}

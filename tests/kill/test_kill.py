@@ -6,6 +6,7 @@ Real simulator, real broker, real MES, each in its own process. The planted bugs
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ TIMES = 3
 RANDOM_KILLS = 36
 
 
-async def test_killed_at_every_named_point(tmp_path: Path, record_property: pytest.RecordProperty) -> None:
+async def test_killed_at_every_named_point(tmp_path: Path, record_property: Callable[[str, object], None]) -> None:
     chance = random.Random(20)
     async with plant(tmp_path, seed=3) as made:
         for _ in range(TIMES):
@@ -28,12 +29,13 @@ async def test_killed_at_every_named_point(tmp_path: Path, record_property: pyte
         assert await violations(made, replays_allowed=False) == []
         assert await duplicates(made) >= 1
         assert all(made.hits[point] >= TIMES for point in POINTS)
-        print(f"hits per point: {dict(made.hits)}; byte-identical duplicates: {await duplicates(made)}")
-        for point, hits in made.hits.items():
-            record_property(point, hits)
+        record_property("kills per named point", str(dict(made.hits)))
+        record_property("byte-identical duplicates", await duplicates(made))
 
 
-async def test_killed_at_random_instants_with_the_broker_away_in_some(tmp_path: Path) -> None:
+async def test_killed_at_random_instants_with_the_broker_away_in_some(
+    tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
     chance = random.Random(21)
     async with plant(tmp_path, seed=4) as made:
         for kill in range(RANDOM_KILLS):
@@ -46,7 +48,8 @@ async def test_killed_at_random_instants_with_the_broker_away_in_some(tmp_path: 
         await made.settle()
         assert await violations(made, replays_allowed=True) == []
         assert made.hits["random"] == RANDOM_KILLS
-        print(f"random kills: {made.hits['random']}; byte-identical duplicates: {await duplicates(made)}")
+        record_property("random kills", made.hits["random"])
+        record_property("byte-identical duplicates", await duplicates(made))
 
 
 @pytest.mark.parametrize("bug", ["acknowledge-before-commit", "baseline-apart", "marked-before-puback"])

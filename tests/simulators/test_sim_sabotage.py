@@ -72,6 +72,11 @@ def test_skip_lets_that_many_events_pass_and_copies_do_not_count(maker: Any) -> 
     assert delivered(saboteur, payloads[1:]) == [*payloads[1:3], *payloads[4:]]
 
 
+def test_what_has_come_through_once_is_never_chosen(maker: Any) -> None:
+    payloads, saboteur = run_of(maker), Saboteur(Sabotage.DROP, skip=2)
+    assert delivered(saboteur, [*payloads[:2], *payloads[:3]]) == [*payloads[:2], *payloads[:2]]
+
+
 def test_a_late_unit_is_held_once_and_passes_after_its_release(maker: Any) -> None:
     payloads, saboteur = run_of(maker), Saboteur(Sabotage.LATE_UNIT)
     actions = [saboteur.judge(payload).action for payload in (*payloads[:3], payloads[2], payloads[2])]

@@ -155,6 +155,31 @@ def test_a_restart_is_seen_as_lost_and_up_and_nothing_can_be_read_meanwhile() ->
         line.inject_restart(Kind.PLC_RESTART, 3)
 
 
+def test_while_the_plc_is_down_nothing_enters_and_no_pallet_is_raised() -> None:
+    line = plain()
+    line.advance(5 * SECOND)
+    order = str(line.snapshot()[ORDER].value)
+    fault = line.inject_restart(Kind.PLC_RESTART, 60)
+    line.advance(4 * SECOND)
+    assert fault.ended is not None
+    boot = fault.ended - timedelta(milliseconds=450)
+    assert line.truth(f"consumed/300017/{order}/L3-HOPPER", fault.started, boot) == 0
+    assert line.truth(f"produced/900001/{order}/L3-OUT", fault.started, boot) > 0
+    at_rest(line)
+    for _ in range(20):
+        line.inject_restart(Kind.PLC_RESTART, 60)
+        line.advance(3 * SECOND)
+        line.start()
+        line.advance(7 * SECOND)
+        at_rest(line)
+        block = line.read_block()
+        line.write_ack(int(block[PAL_SEQ].value), 0)
+    outages = [(f.started, f.ended - timedelta(milliseconds=450)) for f in line.faults if f.ended]
+    raised = [pallet.raised for pallet in line.pallets if pallet.raised]
+    assert len(raised) > 10
+    assert not any(start < at < end for at in raised for start, end in outages)
+
+
 def test_a_signed_reset_starts_from_zero_and_loses_what_coasted() -> None:
     line = plain()
     at_rest(line)

@@ -1,4 +1,4 @@
-"""The simulated line and the agent's pipeline on one virtual clock, joined by in-memory ports; the store is the real one."""
+"""Simulated line and agent on one virtual clock, joined by in-memory ports; the store is the real one."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ class VirtualPlant:
             raised = raised or (isinstance(event, Change) and event.name == PAL_SEQ)
         if raised and self.line.online:
             self._waiting.append(self._block())
-        if raised or len(self._waiting) > _BATCH or self.clock.now().wall.microsecond == 0:
+        if raised or len(self._waiting) > _BATCH:
             await self._flush()
 
     async def _flush(self) -> None:

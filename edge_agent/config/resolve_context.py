@@ -1,0 +1,116 @@
+"""What surrounds a movement: order, lot, container, conditions, a rule's former name."""
+
+from __future__ import annotations
+
+from collections.abc import Container
+from dataclasses import dataclass
+
+from edge_agent.config.codes import Code
+from edge_agent.config.conditions import Comparison
+from edge_agent.config.document_rules import LotTagSection, RuleSection
+from edge_agent.config.findings import shown
+from edge_agent.config.quantities import Quantity
+from edge_agent.config.report import Path, Report
+from edge_agent.config.resolve_tags import NUMBER_TYPES, WHOLE_TYPES
+from edge_agent.config.resolve_units import find_unit
+from edge_agent.config.shape import Draft
+from edge_agent.config.tagmap import Cadence, Material, Source, Tag, TagType, Unit
+from edge_agent.model.reading import TagRef
+
+NAMING_TYPES = WHOLE_TYPES | {TagType.STRING}
+"""Types that can hold the name of an order or a lot."""
+_KINDS = {"text": frozenset({TagType.STRING}), "number": NUMBER_TYPES, "bool": frozenset({TagType.BOOL})}
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """All that rules refer to, resolved."""
+
+    report: Report
+    draft: Draft
+    sources: dict[str, Source]
+    tags: dict[TagRef, Tag]
+    units: dict[str, Unit]
+    materials: dict[str, Material]
+    cadences: dict[str, Cadence]
+
+
+def find_tag(world: World, path: Path, ref: TagRef) -> Tag | None:
+    """The tag; None where it is unknown (reported here) or faulty (reported before)."""
+    tag = world.tags.get(ref)
+    if tag is not None:
+        return tag
+    sources, given = world.report.names("tags"), world.report.names("tags", ref.source)
+    if ref.source not in sources:
+        advice = world.report.findings.nearest(ref.source, sources) or "add its tags to `tags`"
+        world.report.error(path, Code.UNKNOWN_NAME, f"the source {shown(ref.source)} has no tags", advice)
+    elif ref.tag not in given:
+        advice = world.report.findings.nearest(ref.tag, given) or f"add it under tags: {ref.source}:"
+        world.report.error(path, Code.UNKNOWN_NAME, f"there is no tag {shown(str(ref))}", advice)
+    return None
+
+
+def typed_tag(world: World, path: Path, ref: TagRef, fit: Container[TagType], needed: str) -> Tag | None:
+    """The tag, if it is of a type that serves."""
+    tag = find_tag(world, path, ref)
+    if tag is not None and tag.type not in fit:
+        message = f"{shown(str(ref))} is a {tag.type.value}; {needed}"
+        world.report.error(path, Code.WRONG_TAG_TYPE, message, "name another tag, or mend its type")
+        return None
+    return tag
+
+
+def check_context(section: RuleSection, material: Material | None, world: World, path: Path) -> None:
+    """Everything of a rule that is neither its material nor its signal."""
+    if section.order is not None:
+        typed_tag(world, (*path, "order"), section.order, NAMING_TYPES, "an order is a string or whole number")
+    _check_lot(section, material, world, path)
+    if section.only_while is not None:
+        _check_condition(section.only_while, world, (*path, "only_while"))
+    if section.pause_while is not None:
+        _check_condition(section.pause_while.when, world, (*path, "pause_while", "when"))
+    if section.once_per is not None and section.container is None:
+        message = "the rule names no container to tell one from another"
+        world.report.error((*path, "once_per", "key"), Code.CONFLICT, message, "add container: source.tag")
+    if isinstance(section.lag, Quantity):
+        find_unit(world.report, (*path, "lag"), section.lag.unit, world.units)
+    _check_former_name(section, world.report, path)
+
+
+def _check_lot(section: RuleSection, material: Material | None, world: World, path: Path) -> None:
+    way = section.lot_from
+    if way is None:
+        if material is not None and material.lot_tracked:
+            message = f"the material {shown(material.number)} is lot-tracked, and the rule does not say which lot"
+            advice = "add lot_from: {tag: source.tag}, or container, block, fifo or blend"
+            world.report.error((*path, "material"), Code.NO_LOT, message, advice)
+    elif isinstance(way, LotTagSection):
+        place = (*path, "lot_from", "tag")
+        typed_tag(world, place, way.tag, NAMING_TYPES, "a lot is a string or whole number")
+    elif way == "container" and section.container is None:
+        message = "the rule names no container to know the lot from"
+        world.report.error((*path, "lot_from"), Code.CONFLICT, message, "add container: source.tag")
+    elif way == "block" and section.handshake is None:
+        message = "only a handshake has a block to read the lot from"
+        world.report.error((*path, "lot_from"), Code.CONFLICT, message, "use lot_from: {tag: source.tag}")
+
+
+def _check_condition(comparisons: tuple[Comparison, ...], world: World, path: Path) -> None:
+    for comparison in comparisons:
+        needed = f"it is compared with a {comparison.kind}"
+        typed_tag(world, path, comparison.tag, _KINDS[comparison.kind], needed)
+
+
+def _check_former_name(section: RuleSection, report: Report, path: Path) -> None:
+    if section.was is None:
+        return
+    if section.was in report.names("movements"):
+        message = f"there is a rule {shown(section.was)}: it cannot be the former name of another"
+        report.error((*path, "was"), Code.CONFLICT, message, "remove `was`, or rename that rule")
+    for name in report.names("movements"):
+        if name == path[1]:
+            return
+        if report.text("movements", name, "was") == section.was:
+            message = f"the rule {shown(name)} has been {shown(section.was)} already"
+            report.error((*path, "was"), Code.CONFLICT, message, "one rule goes on for another")
+            return

@@ -1,0 +1,63 @@
+"""Materials and cadences."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from edge_agent.config.codes import Code
+from edge_agent.config.document import CadenceSection, MaterialSection
+from edge_agent.config.findings import shown
+from edge_agent.config.quantities import has_few_decimals
+from edge_agent.config.report import Path, Report
+from edge_agent.config.resolve_units import find_unit
+from edge_agent.config.tagmap import Cadence, Material, Unit
+
+
+def resolve_materials(
+    sections: dict[str, MaterialSection], units: dict[str, Unit], report: Report
+) -> dict[str, Material]:
+    """Every material whose unit is known."""
+    found = {}
+    for number, section in sections.items():
+        path: Path = ("materials", number)
+        unit = find_unit(report, (*path, "unit"), section.unit, units)
+        _check_density(section, units, report, (*path, "density"))
+        if section.precision is not None and not has_few_decimals(Fraction(section.precision)):
+            message = "a quantity has at most nine decimals"
+            report.error((*path, "precision"), Code.TOO_MANY_DECIMALS, message, 'write it like "0.001"')
+        if unit is not None:
+            found[number] = Material(number, section.name, section.klass, unit, section.posting, section.lot_tracked)
+    return found
+
+
+def _check_density(section: MaterialSection, units: dict[str, Unit], report: Report, path: Path) -> None:
+    if section.density is None:
+        return
+    above = find_unit(report, path, section.density.unit, units)
+    below = find_unit(report, path, section.density.per, units)
+    if above is not None and below is not None and above.base == below.base:
+        message = f"{shown(above.name)} and {shown(below.name)} measure the same: this is no density"
+        report.error(path, Code.NOT_CONVERTIBLE, message, "write it like 1.29 kg/L")
+
+
+def bridges(section: MaterialSection | None, one: Unit, other: Unit, units: dict[str, Unit]) -> bool:
+    """Whether the material's density leads from one unit to the other."""
+    if section is None or section.density is None:
+        return False
+    ends = (units.get(section.density.unit), units.get(section.density.per))
+    return {one.base, other.base} == {unit.base for unit in ends if unit is not None}
+
+
+def resolve_cadences(sections: dict[str, CadenceSection], units: dict[str, Unit], report: Report) -> dict[str, Cadence]:
+    """Every cadence that has a period or sends at once."""
+    found = {}
+    for name, section in sections.items():
+        path: Path = ("cadence", name)
+        if section.max_qty is not None:
+            find_unit(report, (*path, "max_qty"), section.max_qty.unit, units)
+        if section.aligned is not None and section.send.every is None:
+            message = "`aligned` means something for `every` only"
+            report.error((*path, "aligned"), Code.CONFLICT, message, "remove it", key=True)
+        if section.send.cron is None:
+            found[name] = Cadence(name, section.send.every, section.stream, tuple(section.accepted_by))
+    return found

@@ -12,8 +12,10 @@ from edge_agent.config.codes import Code
 from edge_agent.config.findings import Findings, Place, SourceFile, Unfit, printable
 
 LARGEST = 8 * 1024 * 1024
-"""Bytes of one file; 20,000 tags take two million."""
+"""Bytes of all files together; 20,000 tags take two million."""
 _MOST_FILES = 1000
+_MOST_LINES = 500_000
+_SPLIT = "split the map: one agent a line"
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufdd0-\ufdef\ufffe\uffff\ud800-\udfff]")
 _LINE_BREAK = re.compile(r"\r\n|\r|\n")
 _TAB_INDENT = re.compile(r"^ *\t[ \t]*(?=[^\s#])", re.MULTILINE)
@@ -22,31 +24,38 @@ _TAB_INDENT = re.compile(r"^ *\t[ \t]*(?=[^\s#])", re.MULTILINE)
 def read_all(paths: Sequence[Path], findings: Findings) -> list[tuple[SourceFile, str]]:
     """Every readable file in the order given, a directory standing for its `*.yaml` files, sorted."""
     if not paths:
-        nowhere = SourceFile("(no file)")
-        findings.error(Place(nowhere, 1, 1), Code.NO_FILES, "no tag map was named", "name a file or a directory")
+        nowhere = Place(SourceFile("(no file)"), 1, 1)
+        findings.error(nowhere, Code.NO_FILES, "no tag map was named", "name a file or a directory")
     seen: dict[tuple[int, int], str] = {}
     texts = []
+    total = 0
     for order, path in enumerate(_expand(paths, findings)):
-        source = SourceFile(str(path), order)
-        place = Place(source, 1, 1)
+        place = Place(SourceFile(str(path), order), 1, 1)
         try:
             data, identity = _read(path)
+            total += len(data)
+            if total > LARGEST:
+                raise _too_large(total)
+            if identity in seen:
+                raise Unfit(Code.GIVEN_TWICE, f"this is the same file as {printable(seen[identity])}", "name it once")
+            seen[identity] = str(path)
+            text = _decode(place.source, data, findings)
+            if text is None:
+                continue
+            source = _source(path, order, data, text)
         except Unfit as fault:
             findings.unfit(place, fault)
             continue
-        if identity in seen:
-            message = f"this is the same file as {printable(seen[identity])}"
-            findings.error(place, Code.GIVEN_TWICE, message, "name it once")
-            continue
-        seen[identity] = str(path)
-        text = _decode(source, data, findings)
-        if text is not None:
-            directory = Path(os.path.abspath(path)).parent  # noqa: PTH100 - resolve() would follow links
-            lines = tuple(_LINE_BREAK.split(text))
-            whole = SourceFile(str(path), order, directory, data, lines)
-            if not _unreadable_characters(whole, text, findings):
-                texts.append((whole, text))
+        if not _unreadable_characters(source, text, findings):
+            texts.append((source, text))
     return texts
+
+
+def _source(path: Path, order: int, data: bytes, text: str) -> SourceFile:
+    if text.count("\n") + text.count("\r") > _MOST_LINES:
+        raise Unfit(Code.TOO_LARGE, f"the file has more than {_MOST_LINES:,} lines", _SPLIT)
+    directory = Path(os.path.abspath(path)).parent  # noqa: PTH100 - resolve() would follow links
+    return SourceFile(str(path), order, directory, data, tuple(_LINE_BREAK.split(text)))
 
 
 def _expand(paths: Iterable[Path], findings: Findings) -> Iterator[Path]:
@@ -117,8 +126,8 @@ def _check_plain(path: Path, status: os.stat_result) -> None:
 
 
 def _too_large(size: int) -> Unfit:
-    message = f"the file has {size:,} bytes or more; a tag map has at most {LARGEST:,}"
-    return Unfit(Code.TOO_LARGE, message, "split the map: one agent a line")
+    message = f"{size:,} bytes or more; a tag map has at most {LARGEST:,}"
+    return Unfit(Code.TOO_LARGE, message, _SPLIT)
 
 
 def _decode(source: SourceFile, data: bytes, findings: Findings) -> str | None:

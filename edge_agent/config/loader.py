@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -61,9 +63,22 @@ def load(paths: Sequence[Path]) -> Loaded:
     """Read, check and resolve the tag map in `paths`: files, or directories of `*.yaml`. Raises nothing."""
     findings = Findings()
     try:
-        return _load(paths, findings)
+        with _no_collection():
+            return _load(paths, findings)
     except TooManyFindings:
         return Loaded(None, findings.in_order())
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Nodes form no cycles; looking for some among half a million of them takes a third of the time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _load(paths: Sequence[Path], findings: Findings) -> Loaded:

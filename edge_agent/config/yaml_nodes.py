@@ -21,6 +21,7 @@ from edge_agent.config.scalars import Kind, kind_of
 
 MOST_NODES = 400_000
 LONGEST_LIST = 1000
+LONGEST_MAP = 50_000
 DEEPEST = 12
 
 
@@ -297,6 +298,10 @@ class _Builder:
         if key.kind is Kind.BAD and (not text or text == "<<"):
             top.dropped = True
             return
+        if len(into) >= LONGEST_MAP:
+            message = f"a mapping of more than {LONGEST_MAP:,} keys; the rest of the file is not read"
+            self._findings.error(key.place, Code.TOO_LARGE, message, "split the map: one agent a line")
+            raise _Stop
         into.places[text] = key.place
         if key.kind is not Kind.TEXT and key.kind is not Kind.BAD:
             message = f"the key {shown(text)} unquoted is {key.kind.value} to YAML, not text"

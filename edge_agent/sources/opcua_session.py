@@ -35,7 +35,7 @@ REQUEST_SECONDS: Final = 4.0
 _CLOSE_SECONDS: Final = 1.0
 _SESSION_MILLISECONDS: Final = 30_000
 _RENEW_AT: Final = 0.75
-_DECODING_FAULTS = (struct.error, ValueError, TypeError, LookupError, ArithmeticError, AttributeError, RecursionError)
+_DECODING_FAULTS = (struct.error, ValueError, TypeError, LookupError, OverflowError, AttributeError, RecursionError)
 """What asyncua's decoder raises on bytes that are no valid message, besides its own errors."""
 
 

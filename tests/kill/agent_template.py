@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import aiosqlite
-from edge_agent_simulators.service import serve
 
 from edge_agent.bootstrap import Parts, Settings, run_agent
 from edge_agent.derivation.engine import Input
@@ -30,6 +29,7 @@ from edge_agent.pipeline import Pipeline
 from edge_agent.publishing.relay import Relay
 from edge_agent.store import checkpoint
 from edge_agent.store.unit_of_work import UnitOfWork
+from edge_agent_simulators.service import Command, serve
 
 PLANTED = "planted"
 """The point that each planted bug passes where a kill makes it lose or double something."""
@@ -167,7 +167,7 @@ async def _serve(template: Template) -> None:
         template._pid = pid
         return {"pid": pid}
 
-    commands = {"run": run, "wait": template.wait, "kill": template.kill, "stop": template.stop}
+    commands: dict[str, Command] = {"run": run, "wait": template.wait, "kill": template.kill, "stop": template.stop}
     await serve({}, commands)
 
 

@@ -17,11 +17,10 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from edge_agent_simulators.control import Process
-
 from edge_agent.control import ask
 from edge_agent.errors import ControlError
 from edge_agent.store.reader import open_reader
+from edge_agent_simulators.control import Process
 
 MAP = Path(__file__).parents[2] / "config" / "bottling-line.yaml"
 POINTS = (

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from tests.kill.harness import POINTS, duplicates, plant, some_hit, violations
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]

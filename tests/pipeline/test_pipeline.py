@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -113,8 +113,8 @@ async def bench(directory: Path) -> AsyncIterator[Bench]:
 
 
 @asynccontextmanager
-async def running(*work: object) -> AsyncIterator[None]:
-    tasks = [asyncio.create_task(one) for one in work]  # type: ignore[arg-type]  # coroutines
+async def running(*work: Coroutine[object, object, None]) -> AsyncIterator[None]:
+    tasks = [asyncio.create_task(one) for one in work]
     try:
         yield
     finally:
@@ -125,9 +125,9 @@ async def running(*work: object) -> AsyncIterator[None]:
                 await task
 
 
-async def until(condition: object) -> None:
+async def until(condition: Callable[[], object]) -> None:
     async with asyncio.timeout(20):
-        while not condition():  # type: ignore[operator]  # a function
+        while not condition():
             await asyncio.sleep(0.005)
 
 
@@ -242,8 +242,7 @@ async def test_a_restart_continues_where_the_store_stands(tmp_path: Path) -> Non
     try:
         again = Bench(database, clock, [])
         await again.pipeline.start()
-        inputs: Sequence[object] = (again.up(), again.reading("bottles_out", 130, continuous=False))
-        await again.pipeline.process(inputs)  # type: ignore[arg-type]  # inputs
+        await again.pipeline.process((again.up(), again.reading("bottles_out", 130, continuous=False)))
         outcome = await again.pipeline.process((Cut(clock.now()),))
         (draft,) = outcome.events
         assert sum(line.quantity for line in draft.lines) == 30

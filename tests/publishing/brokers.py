@@ -150,7 +150,7 @@ async def until(condition: Callable[[], object], what: str) -> None:
     """Wait for a condition with a generous deadline; timing decides nothing."""
     try:
         async with asyncio.timeout(DEADLINE):
-            while not condition():  # noqa: ASYNC110 - it is another process's doing, which sets no event of ours
+            while not condition():
                 await asyncio.sleep(0.01)
     except TimeoutError as error:
         raise AssertionError(f"waited in vain until {what}") from error

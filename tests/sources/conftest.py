@@ -104,7 +104,7 @@ class Consumer:
 async def eventually(condition: Callable[[], object]) -> None:
     """Wait until `condition` is true, whatever makes it so."""
     async with asyncio.timeout(DEADLINE_SECONDS):
-        while not condition():  # noqa: ASYNC110 - what makes it so is not ours and sets no event
+        while not condition():
             await asyncio.sleep(0.005)
 
 

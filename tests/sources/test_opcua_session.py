@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import struct
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from asyncua.ua.status_codes import StatusCodes
@@ -15,6 +16,12 @@ from edge_agent.errors import SourceError
 from edge_agent.sources.opcua_session import Session
 
 
+def _refusal(status: int) -> Exception:
+    untyped: Any = UaStatusCodeError
+    error: Exception = untyped(status)
+    return error
+
+
 @pytest.fixture
 def session() -> Session:
     return Session(OpcUaSource("plc", "opc.tcp://127.0.0.1:4840", {}, timedelta(milliseconds=100)))
@@ -23,7 +30,7 @@ def session() -> Session:
 @pytest.mark.parametrize(
     ("error", "said"),
     [
-        (UaStatusCodeError(StatusCodes.BadTooManySessions), "BadTooManySessions"),
+        (_refusal(StatusCodes.BadTooManySessions), "BadTooManySessions"),
         (ConnectionRefusedError("refused"), "refused"),
         (UaError("odd"), "odd"),
         (struct.error("short"), "short"),

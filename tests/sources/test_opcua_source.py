@@ -25,7 +25,7 @@ from edge_agent.model.confirmation import Acknowledge, Block, Result
 from edge_agent.model.reading import Link, Quality, Reading, SourceChange
 from edge_agent.sources.opcua import OpcUa
 from edge_agent.telemetry.status import Status
-from tests.sources.conftest import NAME, RULE, TAGS, Bench, Consumer, eventually, free_port, ref, tag
+from tests.sources.conftest import NAME, RULE, TAGS, Bench, Consumer, eventually, ref, tag
 from tests.sources.opcua_device import OTHER_URI, URI, Device
 
 OVERFLOW = 0x480
@@ -395,7 +395,3 @@ async def test_an_acknowledgement_that_fails_is_said_until_the_device_shows_it(d
         await consumer.until(lambda: consumer.of(Block)[-1].acknowledged == 8)
         await eventually(lambda: bench.state(board) == "up")
     assert [(one.number, one.acknowledged) for one in consumer.of(Block)][:2] == [(7, 7), (8, 7)]
-
-
-def test_free_ports_are_below_the_ephemeral_range() -> None:
-    assert free_port() < 32_768

@@ -8,10 +8,9 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from edge_agent_simulators.faults import Fault
-
 from edge_agent.demo import compare
 from edge_agent.store.reader import open_reader
+from edge_agent_simulators.faults import Fault
 
 Truth = Callable[[str, datetime, datetime], int]
 

@@ -9,9 +9,9 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from edge_agent_simulators.faults import Kind
 
 from edge_agent.model.outcome import Outcome
+from edge_agent_simulators.faults import Kind
 from tests.system.exactness import disagreements
 from tests.system.virtual_plant import DATABASE, VirtualPlant, virtual_plant
 
@@ -51,7 +51,8 @@ async def test_half_an_hour_is_exact_whatever_the_seed(tmp_path: Path) -> None:
 @pytest.mark.parametrize("bug", ["a delta is booked twice", "a cut is lost"])
 async def test_a_planted_bug_is_caught(tmp_path: Path, bug: str, monkeypatch: pytest.MonkeyPatch) -> None:
     async with virtual_plant(tmp_path, seed=5, duration=timedelta(minutes=10)) as plant:
-        fold, planted = plant.pipeline._engine.fold, []
+        fold = plant.pipeline._engine.fold
+        planted: list[str] = []
 
         def wrong_fold(state: object, inputs: object) -> Outcome:
             outcome = fold(state, inputs)  # type: ignore[arg-type]  # passed through as it came

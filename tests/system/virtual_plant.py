@@ -8,10 +8,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from edge_agent_simulators.inbox import Inbox
-from edge_agent_simulators.plc import FILLER, INFEED, ORDER, PAL_ACK, PAL_CASES, PAL_SEQ, PAL_SSCC
-from edge_agent_simulators.virtual import Change, Event, Lost, Up, VirtualLine
-
 from edge_agent import __version__
 from edge_agent.clock import ManualClock
 from edge_agent.config.loader import load
@@ -30,6 +26,9 @@ from edge_agent.store.restore import open_store
 from edge_agent.store.unit_of_work import UnitOfWork
 from edge_agent.telemetry.metrics import Counts
 from edge_agent.telemetry.status import Status
+from edge_agent_simulators.inbox import Inbox
+from edge_agent_simulators.plc import FILLER, INFEED, ORDER, PAL_ACK, PAL_CASES, PAL_SEQ, PAL_SSCC
+from edge_agent_simulators.virtual import Change, Event, Lost, Up, VirtualLine
 
 MAP = Path(__file__).parents[2] / "config" / "bottling-line.yaml"
 START = datetime(2026, 3, 2, 8, tzinfo=UTC)

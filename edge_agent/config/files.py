@@ -36,9 +36,7 @@ def read_all(paths: Sequence[Path], findings: Findings) -> list[tuple[SourceFile
             total += len(data)
             if total > LARGEST:
                 raise _too_large(total)
-            if identity in seen:
-                raise Unfit(Code.GIVEN_TWICE, f"this is the same file as {printable(seen[identity])}", "name it once")
-            seen[identity] = str(path)
+            _check_new(path, identity, seen)
             text = _decode(place.source, data, findings)
             if text is None:
                 continue
@@ -49,6 +47,12 @@ def read_all(paths: Sequence[Path], findings: Findings) -> list[tuple[SourceFile
         if not _unreadable_characters(source, text, findings):
             texts.append((source, text))
     return texts
+
+
+def _check_new(path: Path, identity: tuple[int, int], seen: dict[tuple[int, int], str]) -> None:
+    if identity in seen:
+        raise Unfit(Code.GIVEN_TWICE, f"this is the same file as {printable(seen[identity])}", "name it once")
+    seen[identity] = str(path)
 
 
 def _source(path: Path, order: int, data: bytes, text: str) -> SourceFile:

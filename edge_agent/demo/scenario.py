@@ -257,9 +257,10 @@ async def _compare(plant: Plant) -> Report:
 
 
 async def _with_truth(plant: Plant, item: Mapping[str, Any]) -> dict[str, Any]:
-    """A review or gap as stored, with what the line says truly happened in its interval."""
+    """A review or gap as stored, with the line's truth: what ran in its interval and is not booked."""
     answer = await plant.line.ask("truth", key=item["key"], **{"from": item["since"], "to": item["until"]})
-    return {**item, "truth": str(answer["truth"])}
+    truth = Decimal(answer["truth"]) - Decimal(item.get("seen", 0))
+    return {**item, "truth": f"{truth:f}"}
 
 
 def _doubt(item: Mapping[str, Any]) -> Doubt:

@@ -142,11 +142,12 @@ class Books:
         bounds: tuple[Decimal, Decimal | None],
         span: tuple[datetime, datetime],
         message: str,
+        seen: Decimal = Decimal(0),
     ) -> None:
         """State what could not be seen, with bounds in the material's unit; it never enters a sum."""
         state = self.rule(rule.name)
         self.put(rule.name, replace(state, serial=state.serial + 1))
-        gap = Gap(f"{rule.name}/gap/{state.serial + 1}", cause, key, *bounds, *span, message)
+        gap = Gap(f"{rule.name}/gap/{state.serial + 1}", cause, key, *bounds, *span, message, seen)
         self.outcome.gaps.append(gap)
         self.outcome.events.append(EventDraft(EventType.EXCEPTION, OPS_STREAM, span[1], gap=gap))
         self.count(rule.name, "gap")

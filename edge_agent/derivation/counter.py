@@ -72,7 +72,10 @@ class Doubt:
 
 @dataclass(frozen=True, slots=True)
 class Hole:
-    """Units that nobody could see, within bounds in raw units (`maximum` None: unbounded)."""
+    """Units that nobody could see, within bounds in raw units (`maximum` None: unbounded).
+
+    `seen` of the same interval were counted all the same, and are booked.
+    """
 
     cause: Cause
     minimum: int
@@ -80,6 +83,7 @@ class Hole:
     since: datetime
     until: datetime
     message: str
+    seen: int = 0
 
 
 Finding = Delta | Doubt | Hole
@@ -117,9 +121,9 @@ def observe(counter: Counter, unproven: Unproven, state: CounterState, seen: Obs
 
 
 def settle(counter: Counter, unproven: Unproven, state: CounterState, now: Instant) -> Decided:
-    """Let time pass: a held value that has settled, and was seen since it was last in doubt, needs no other reading."""
+    """Let time pass: a held value that has settled needs no other reading, unless it was out of sight since."""
     hold = state.hold
-    if hold is None or hold.since.seconds_since(hold.at) > 0 or not _settled(counter, hold, now):
+    if hold is None or not hold.sure or not _settled(counter, hold, now):
         return state, ()
     return _decide(counter, unproven, state, Observation(hold.raw, hold.at, hold.time, hold.elapsed))
 
@@ -129,7 +133,7 @@ def out_of_sight(state: CounterState, at: Instant, *, outage: bool) -> CounterSt
 
     A held value has to be seen again: nobody knows what it did meanwhile.
     """
-    hold = state.hold and replace(state.hold, since=at, began=None)
+    hold = state.hold and replace(state.hold, since=at, began=None, sure=False)
     return replace(state, outage=state.outage or outage, skipped=state.skipped or int(not outage), hold=hold)
 
 
@@ -244,13 +248,19 @@ def _since_reset(counter: Counter, raw: int) -> int:
     return raw if raw >= 0 else raw + (counter.modulus or 0)
 
 
+def _signed(counter: Counter, state: CounterState, raw: int, room: Decimal | None) -> bool:
+    """Whether there is a sign of a reset, and time enough to show this value after one."""
+    since_reset = _since_reset(counter, raw)
+    return bool(state.reset_signs) and since_reset >= 0 and _fits(since_reset, room)
+
+
 def _decide_in_band(
     counter: Counter, unproven: Unproven, state: CounterState, seen: Observation, room: Decimal | None
 ) -> Decided:
     """The value is where it would be had nothing happened: a glitch, a retained value, or a reset that climbed back."""
     delta, since_reset = seen.raw - state.last_raw, _since_reset(counter, seen.raw)
     flags = (Flag.GLITCH,) if state.hold is not None and state.hold.left else ()
-    if not state.reset_signs or since_reset < 0 or not _fits(since_reset, room):
+    if not _signed(counter, state, seen.raw, room):
         return _progress(counter, state, seen, room, flags)
     weak = set(state.reset_signs) == {SESSION}
     if weak and unproven is Unproven.BOOK:
@@ -269,26 +279,27 @@ def _decide(counter: Counter, unproven: Unproven, state: CounterState, seen: Obs
     if _within(state.last_raw, seen.raw, room):
         return _decide_in_band(counter, unproven, state, seen, room)
     delta = seen.raw - state.last_raw
-    if delta > 0:
+    if delta > 0 and not _signed(counter, state, seen.raw, room):
         ways = [(0, "was preset or jumped"), (delta, "ran that fast")]
         message = f"{state.last_raw} → {seen.raw} is more than {room} in {seen.elapsed:.1f} s"
         return _doubt(counter, state, seen, Cause.ROSE_TOO_FAST, ways=ways, message=message)
-    return _decide_below(counter, state, seen, room)
+    return _decide_fallen(counter, state, seen, room)
 
 
-def _decide_below(counter: Counter, state: CounterState, seen: Observation, room: Decimal | None) -> Decided:
+def _decide_fallen(counter: Counter, state: CounterState, seen: Observation, room: Decimal | None) -> Decided:
+    """Wrapped, reset, or neither; a signed counter comes up to zero by a reset while it shows negative values."""
     modulus, since_reset = counter.modulus, _since_reset(counter, seen.raw)
     wrap = None if modulus is None else modulus + seen.raw - state.last_raw
     wrap_fits = wrap is not None and _fits(wrap, room)
-    reset_fits = since_reset >= 0 and _fits(since_reset, room)
+    signed = _signed(counter, state, seen.raw, room)
     if wrap is not None and wrap_fits and not state.reset_signs:
         wrapped = replace(state, wraps=state.wraps + 1)
         return _unseen(counter, state, seen, wrap, room) or _book(counter, wrapped, seen, wrap, (Flag.WRAPPED,))
-    if state.reset_signs and reset_fits and not wrap_fits:
+    if signed and not wrap_fits:
         return _reset(counter, state, seen, room)
     signs = f" with a sign of a reset ({', '.join(state.reset_signs)})" if state.reset_signs else ""
     message = f"fell from {state.last_raw} to {seen.raw}{signs}"
-    if state.reset_signs and reset_fits and wrap is not None:
+    if signed and wrap is not None:
         ways = [*_turns(counter, wrap, room, "wrapped"), (since_reset, "was reset and ran since")]
         return _doubt(counter, state, seen, Cause.RESET_OR_WRAP, ways=ways, message=message)
     ways = [(0, "was restored or preset")]
@@ -309,6 +320,7 @@ def _reset(counter: Counter, state: CounterState, seen: Observation, room: Decim
         min(state.last_time, seen.time),
         seen.time,
         f"reset ({', '.join(state.reset_signs)}): what ran between {state.last_raw} and the reset was not seen",
+        since_reset,
     )
     begun = replace(state, epoch=state.epoch + 1, first_raw=0, last_raw=0, wraps=int(seen.raw < 0))
     after, findings = _book(counter, begun, seen, since_reset, (Flag.RESET,))

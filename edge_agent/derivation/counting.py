@@ -205,4 +205,5 @@ def _hole(work: Books, one: CounterRule, hole: counter.Hole) -> None:
     low = exact(hole.minimum, rule.factor)
     high = None if hole.maximum is None else exact(hole.maximum, rule.factor)
     key = work.key(rule, whose.orders[0], hole.until)
-    work.gap(rule, hole.cause, key, bounds=(low, high), span=(hole.since, hole.until), message=hole.message)
+    seen = exact(hole.seen, rule.factor)
+    work.gap(rule, hole.cause, key, bounds=(low, high), span=(hole.since, hole.until), message=hole.message, seen=seen)

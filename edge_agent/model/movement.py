@@ -144,7 +144,10 @@ class Review:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """What could not be seen, with bounds in the material's unit; `maximum` None where nothing bounds it."""
+    """What could not be seen, with bounds in the material's unit; `maximum` None where nothing bounds it.
+
+    `seen` is what was counted in the same interval all the same: it is booked, and no part of the gap.
+    """
 
     id: str
     cause: Cause
@@ -154,6 +157,7 @@ class Gap:
     since: datetime
     until: datetime
     message: str
+    seen: Decimal = Decimal(0)
 
 
 @dataclass(frozen=True, slots=True)

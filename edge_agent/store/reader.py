@@ -53,6 +53,7 @@ class Reader:
                 "candidates": [],
                 "min": row["minimum"],
                 "max": row["maximum"],
+                "seen": row["seen"],
                 "since": row["since"],
                 "until": row["until"],
                 "message": row["message"],

@@ -40,8 +40,8 @@ _DECIDE = (
     " WHERE id = ? AND status = 'open'"
 )
 _GAP = (
-    "INSERT INTO gap (id, rule, cause, total_key, minimum, maximum, since, until, message)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    "INSERT INTO gap (id, rule, cause, total_key, minimum, maximum, seen, since, until, message)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 
 
@@ -151,7 +151,7 @@ class UnitOfWork:
                 (
                     *(gap.id, gap.key.rule, gap.cause, total_key(gap.key), f"{gap.minimum:f}"),
                     None if gap.maximum is None else f"{gap.maximum:f}",
-                    *(to_text(gap.since), to_text(gap.until), gap.message),
+                    *(f"{gap.seen:f}", to_text(gap.since), to_text(gap.until), gap.message),
                 )
                 for gap in outcome.gaps
             ],

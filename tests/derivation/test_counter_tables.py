@@ -80,6 +80,24 @@ FIRST_TABLE = [
         flags={Flag.GLITCH},
     ),
     Case(
+        "held for a sign when the value goes bad: not settled by time",
+        counter(),
+        lambda b: (
+            b.read(65_300)
+            .away(1, None)
+            .read(65_300)
+            .after(0.1)
+            .feed(b.reading(65_301), b.reading(None, quality=Quality.BAD))
+            .rest(12)
+            .after(0.1)
+            .read(60)
+            .rest(2)
+        ),
+        296,
+        60,
+        flags={Flag.WRAPPED, Flag.SPANNED_OUTAGE, Flag.SKIPPED_READINGS},
+    ),
+    Case(
         "a glitch while a reset settles is not what it settles at",
         counter(epoch_tag=EPOCH),
         lambda b: (
@@ -337,6 +355,15 @@ SECOND_TABLE = [
         34_536,
         -31_000,
         holes=[("reset", 0, 469)],
+        flags={Flag.RESET, Flag.SPANNED_OUTAGE},
+    ),
+    Case(
+        "a signed counter comes up to zero by a reset",
+        counter("s16"),
+        lambda b: b.read(-700).restarted(10).read(3).rest(2),
+        3,
+        3,
+        holes=[("reset", 0, 252)],
         flags={Flag.RESET, Flag.SPANNED_OUTAGE},
     ),
     Case(

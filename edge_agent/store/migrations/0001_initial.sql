@@ -121,6 +121,7 @@ CREATE TABLE gap (
     total_key TEXT NOT NULL,
     minimum   TEXT NOT NULL,
     maximum   TEXT,
+    seen      TEXT NOT NULL,
     since     TEXT NOT NULL,
     until     TEXT NOT NULL,
     message   TEXT NOT NULL

@@ -117,7 +117,7 @@ async def _compose(settings: Settings, parts: Parts, tag_map: TagMap, stack: Asy
     await outbox.load()
     status, audit = Status(clock), Audit(database, clock)
     shell = _Shell(settings, parts, tag_map, status, Counts(), database, outbox, audit)
-    sources = _sources(tag_map, clock, status)
+    sources = _sources(shell)
     for source in sources.values():
         stack.push_async_callback(source.close)
     pipeline = _pipeline(shell, sources)
@@ -192,7 +192,8 @@ def _add_publishing(shell: _Shell, supervisor: Supervisor) -> None:
     supervisor.fatal("commands", commands.run)
 
 
-def _sources(tag_map: TagMap, clock: Clock, status: Status) -> Mapping[str, Source]:
+def _sources(shell: _Shell) -> Mapping[str, Source]:
+    tag_map = shell.tag_map
     sources: dict[str, Source] = {}
     for name, reference in tag_map.sources.items():
         assert isinstance(reference, OpcUaSource)  # noqa: S101 - `_checked` has refused what is not run yet
@@ -202,7 +203,7 @@ def _sources(tag_map: TagMap, clock: Clock, status: Status) -> Mapping[str, Sour
             for rule in tag_map.rules.values()
             if isinstance(rule.signal, Handshake) and rule.signal.trigger.source == name
         }
-        sources[name] = OpcUa(reference, tags, handshakes, clock, status)
+        sources[name] = OpcUa(reference, tags, handshakes, shell.parts.clock, shell.status, counts=shell.counts)
     return sources
 
 

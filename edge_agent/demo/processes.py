@@ -67,7 +67,8 @@ class Child:
         if self._process.stdin is not None:
             self._process.stdin.close()
         try:
-            await asyncio.wait_for(self._process.wait(), _END_SECONDS)
+            async with asyncio.timeout(_END_SECONDS):
+                await self._process.wait()
         except TimeoutError:
             self._process.kill()
             await self._process.wait()
@@ -75,7 +76,8 @@ class Child:
     async def _answer(self, seconds: float) -> dict[str, Any]:
         assert self._process.stdout is not None  # noqa: S101 - opened with PIPE above
         try:
-            line = await asyncio.wait_for(self._process.stdout.readline(), seconds)
+            async with asyncio.timeout(seconds):
+                line = await self._process.stdout.readline()
             answer = json.loads(line)
         except (TimeoutError, ValueError) as error:
             msg = f"the {self.name} does not answer"

@@ -189,7 +189,8 @@ async def _end(agent: Process) -> None:
     if agent.returncode is None:
         agent.terminate()
         try:
-            await asyncio.wait_for(agent.wait(), 10)
+            async with asyncio.timeout(10):
+                await agent.wait()
         except TimeoutError:
             agent.kill()
             await agent.wait()

@@ -93,9 +93,9 @@ FIRST_TABLE = [
             .read(60)
             .rest(2)
         ),
-        296,
+        0,
         60,
-        flags={Flag.WRAPPED, Flag.SPANNED_OUTAGE, Flag.SKIPPED_READINGS},
+        doubts=[("reset-or-wrap", [60, 296])],
     ),
     Case(
         "a glitch while a reset settles is not what it settles at",

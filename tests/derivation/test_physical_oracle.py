@@ -41,6 +41,7 @@ def _op(name: str, **drawn: st.SearchStrategy[Any]) -> st.SearchStrategy[tuple[s
 RESTART = {"before": st.integers(0, 60), "after": st.integers(0, 60), "pattern": PATTERNS, "told": st.booleans()}
 OPS = st.one_of(
     _op("run", steps=st.integers(1, 60), pattern=PATTERNS),
+    _op("run", steps=st.integers(100, 300), pattern=PATTERNS),
     _op("run", steps=st.integers(1, 400)),
     _op("change_order"),
     _op("glitch", share=SHARE, steps=SHORT, pattern=PATTERNS, up=st.booleans()),
@@ -58,8 +59,7 @@ OPS = st.one_of(
 def scripts(draw: st.DrawFn) -> tuple[Any, ...]:
     wraps_at, wraps_to = draw(st.sampled_from(WIDTHS))
     top = 3000 if wraps_at is None else wraps_at - 1
-    near_top = draw(st.integers(0, 300))
-    start = max(top - near_top, wraps_to) if draw(st.booleans()) else draw(st.integers(wraps_to, top))
+    start = draw(st.one_of(st.integers(top - 300, top), st.integers(top - 300, top), st.integers(wraps_to, top)))
     ops = draw(st.lists(OPS, min_size=draw(st.sampled_from([1, 50])), max_size=60))
     return (wraps_at, wraps_to), start, draw(st.integers(1, 4)), ops, draw(st.lists(st.integers(1, 9), min_size=1))
 

@@ -11,7 +11,7 @@ import time
 from asyncio.subprocess import PIPE
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -105,6 +105,11 @@ class Plant:
         await asyncio.to_thread(ask, self.data, "cut")
         await self.until(self._has_drained, required=False)
 
+    async def end(self) -> None:
+        """Kill the agent; end the broker that was started in place of the first."""
+        await self.agent.ask("kill")
+        await self.broker.stop()
+
     async def until(self, condition: Any, seconds: float = 40, *, required: bool = True) -> None:
         """Wait for `condition`; where it is required, fail after `seconds`."""
         deadline = time.monotonic() + seconds
@@ -142,25 +147,29 @@ class Plant:
 
 @asynccontextmanager
 async def plant(directory: Path, seed: int) -> AsyncIterator[Plant]:
-    """Line (one order, small pallets, no scripted faults), broker, MES and the agent's template."""
-    broker = await Process.start("broker", "--port", "0")
-    line = await Process.start("line", "--no-script", "--cases-per-pallet", "1", "--seed", str(seed))
-    mes = await Process.start("mes", "--host", "127.0.0.1", "--port", str(broker.ready["port"]), "--root", "mat")
-    text = MAP.read_text(encoding="utf-8").replace(":4840", f":{line.ready['port']}")
-    text = text.replace(":1883", f":{broker.ready['port']}").replace("every 5 s", "every 1 s")
-    tag_map = directory / "line.yaml"
-    tag_map.write_text(text.replace("every 2 s", "every 1 s"), encoding="utf-8")
-    agent = await Template.fork_server(tag_map, directory / "data", directory / "agent.log")
-    made = Plant(directory, line, broker, mes, agent)
-    try:
+    """Line (one order, small pallets, no scripted faults), broker, MES and the agent's template; the line runs."""
+    async with AsyncExitStack() as stack:
+
+        async def started(name: str, *arguments: object) -> Process:
+            process = await Process.start(name, *arguments)
+            stack.push_async_callback(process.stop)
+            return process
+
+        broker = await started("broker", "--port", "0")
+        line = await started("line", "--no-script", "--cases-per-pallet", "1", "--seed", str(seed))
+        mes = await started("mes", "--host", "127.0.0.1", "--port", str(broker.ready["port"]), "--root", "mat")
+        text = MAP.read_text(encoding="utf-8").replace(":4840", f":{line.ready['port']}")
+        text = text.replace(":1883", f":{broker.ready['port']}").replace("every 5 s", "every 1 s")
+        tag_map = directory / "line.yaml"
+        tag_map.write_text(text.replace("every 2 s", "every 1 s"), encoding="utf-8")
+        agent = await Template.fork_server(tag_map, directory / "data", directory / "agent.log")
+        stack.push_async_callback(agent.stop)
+        made = Plant(directory, line, broker, mes, agent)
+        stack.push_async_callback(made.end)
         await made.run()
         await line.ask("start")
         await agent.ask("kill")
         yield made
-    finally:
-        await agent.ask("kill")
-        for process in (agent, mes, line, made.broker):
-            await process.stop()
 
 
 async def violations(made: Plant, *, replays_allowed: bool) -> list[str]:

@@ -15,6 +15,7 @@ from edge_agent.config.leaves import (
     Density,
     Duration,
     Exact,
+    FileName,
     Flag,
     Identifier,
     Label,
@@ -73,16 +74,16 @@ class CalendarSection(Section):
 class TlsSection(Section):
     """Files of the TLS connection, relative to the tag map."""
 
-    ca: Text | None = Field(None, description="Certificates trusted, PEM.", examples=["pki/ca.pem"])
-    cert: Text | None = Field(None, description="The agent's own certificate, PEM.", examples=["pki/l3.pem"])
-    key: Text | None = Field(None, description="Its private key, readable by its owner alone.", examples=["pki/l3.key"])
+    ca: FileName | None = Field(None, description="Certificates trusted, PEM.", examples=["pki/ca.pem"])
+    cert: FileName | None = Field(None, description="The agent's own certificate, PEM.", examples=["pki/l3.pem"])
+    key: FileName | None = Field(None, description="Its private key, mode 600.", examples=["pki/l3.key"])
 
 
 class LoginSection(Section):
     """A user and the file that holds the password."""
 
     user: Name = Field(description="The user's name.", examples=["edge"])
-    password_file: Text = Field(description="A file readable by its owner alone.", examples=["secrets/filler"])
+    password_file: FileName = Field(description="A file readable by its owner alone.", examples=["secrets/filler"])
 
 
 class MqttSection(Section):

@@ -99,16 +99,20 @@ def _files_in(directory: Path, findings: Findings) -> Iterator[Path]:
 def _read(path: Path) -> tuple[bytes, tuple[int, int]]:
     """The bytes of a plain file and its identity. Raises Unfit; opens nothing that could block."""
     try:
-        _check_plain(path, path.lstat())
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        status = path.lstat()
     except ValueError as error:
         raise Unfit(Code.UNREADABLE, f"this cannot be the name of a file: {error}") from error
     except OSError as error:
         raise Unfit(Code.UNREADABLE, f"the file cannot be read: {error.strerror}", "check the path") from error
+    _check_plain(path, status)
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise Unfit(Code.UNREADABLE, f"the file cannot be read: {error.strerror}", "check the path") from error
     with os.fdopen(descriptor, "rb") as file:
+        status = os.fstat(file.fileno())
+        _check_plain(path, status)
         try:
-            status = os.fstat(file.fileno())
-            _check_plain(path, status)
             data = file.read(LARGEST + 1)
         except OSError as error:
             raise Unfit(Code.UNREADABLE, f"the file cannot be read: {error.strerror}") from error

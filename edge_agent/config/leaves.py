@@ -161,6 +161,7 @@ _NUMBER = r"-?(0|[1-9][0-9]*)(\.[0-9]+)?"
 _AMOUNT = rf"^{_NUMBER} ?[^\s/0-9.][^\s/]*"
 
 Text = Annotated[str, Leaf(_texts(names.check_text), type="string", minLength=1)]
+FileName = Annotated[str, Leaf(text_of, type="string", minLength=1)]
 Label = Annotated[str, Leaf(_texts(names.label), **_NAME)]
 Name = Annotated[str, Leaf(_texts(names.name), **_NAME, pattern=_NAME_PATTERN)]
 Pattern = Annotated[str, Leaf(_texts(names.pattern), **_NAME, pattern=_NAME_PATTERN)]

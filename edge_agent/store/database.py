@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 import aiosqlite
 
-from edge_agent.errors import EdgeAgentError, StoreCorrupt, StoreError, StoreLocked
+from edge_agent.errors import StoreCorrupt, StoreError, StoreLocked
 from edge_agent.store.anchor import Anchor
 
 T = TypeVar("T")
@@ -64,7 +64,7 @@ class Database:
                 raise
         except BaseException as error:
             os.close(lock)
-            if isinstance(error, sqlite3.Error):
+            if isinstance(error, sqlite3.Error | UnicodeDecodeError):
                 raise _as_store_error(path, error) from error
             raise
         return cls(path, agent, lock, connection)
@@ -93,6 +93,11 @@ class Database:
         await self._news.wait()
         self._news.clear()
 
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._writer.done()
+
     async def close(self) -> None:
         """Finish what waits, then let go of the file and its lock."""
         await self._waiting.put(None)
@@ -101,20 +106,21 @@ class Database:
         os.close(self._lock)
 
     async def _write(self) -> None:
+        """One transaction after the other; what one of them raises goes to its caller, the writer goes on."""
         while (item := await self._waiting.get()) is not None:
             work, done = item
-            try:
-                result = await self._one_transaction(work)
-            except (EdgeAgentError, ArithmeticError, ValueError) as error:
-                done.set_exception(error)
-                done.exception()  # seen, even if the caller has gone
-            except sqlite3.Error as error:
+            transaction = asyncio.create_task(self._one_transaction(work), name="transaction")
+            await asyncio.wait({transaction})
+            error = transaction.exception()
+            if error is None:
+                done.set_result(transaction.result())
+                continue
+            if isinstance(error, sqlite3.Error):
                 wrapped = _as_store_error(self.path, error)
                 wrapped.__cause__ = error
-                done.set_exception(wrapped)
-                done.exception()
-            else:
-                done.set_result(result)
+                error = wrapped
+            done.set_exception(error)
+            done.exception()  # seen, even if the caller has gone
 
     async def _one_transaction(self, work: Work[T]) -> T:
         await self._connection.execute("BEGIN IMMEDIATE")
@@ -174,7 +180,8 @@ async def _one(connection: aiosqlite.Connection, sql: str) -> Any:
     return row[0] if row else None
 
 
-def _as_store_error(path: Path, error: sqlite3.Error) -> StoreError:
-    if isinstance(error, sqlite3.DatabaseError) and "malformed" in str(error):
+def _as_store_error(path: Path, error: sqlite3.Error | UnicodeDecodeError) -> StoreError:
+    damaged = ("malformed", "not a database", "decode")
+    if any(word in str(error) for word in damaged):
         return StoreCorrupt(f"{path} is damaged: {error}; restore it from a backup or move it away to begin anew")
     return StoreError(f"{path}: {error}")

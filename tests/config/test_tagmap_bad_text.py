@@ -108,7 +108,7 @@ NAMES = [
     *(agent(f'»"{text}"', "EA-1205") for text in ("a+b", "a#b", "a/b", "$SYS", "", "  ", " a", "a b", "ä", "a:b")),
     *(site(f'»"{text}"', "EA-1205") for text in ("a+b", "a#", "a/b", "$SYS", "", " ", "_", r"a\0b", r"a\x07")),
     *(site(f'»"{text}"', "EA-1205") for text in (r"a\uFFFE", r"a\U0001FFFF", r"a\u202Eb", r"a\u200Fb", r"a\uFDD0")),
-    site(r'"a»\ud800"', "EA-1011"),
+    site(r'"a\u»d800"', "EA-1011"),
     site('»"' + "x" * 201 + '"', "EA-1207"),
     site('»"' + "x" * 65_536 + '"', "EA-1207"),
     root('»"' + "/".join("a" * 300) + '"', "EA-1207"),

@@ -20,7 +20,7 @@ from edge_agent.model.reading import Cut, Instant, Link, Quality, Reading, Sourc
 from tests.derivation.plant import BOOTED, COUNT, NOON, ORDER
 
 STEP = timedelta(milliseconds=100)
-SETTLED = 23
+SETTLED = 28
 """Steps after which what is seen has settled (2 s), with what delivery and ticks may add."""
 Delivery = tuple[Reading | SourceChange | Tick | Cut, ...]
 
@@ -132,11 +132,11 @@ class PhysicalLine:
 
     def bad_quality(self, steps: int, pattern: Sequence[int]) -> None:
         """The tag has no good value for a while."""
-        began = self.step
+        began, calm = self._changed[COUNT], self.calm
         self._good = False
         self.run(steps, pattern)
         self._good = True
-        if self._reach() >= self.register.distinct:
+        if not calm or self._reach() >= self.register.distinct:
             self.doubtful.append((began, self.step + 1))
         self._troubled = self.step + SETTLED
         self.run(1, pattern)

@@ -61,7 +61,7 @@ def scripts(draw: st.DrawFn) -> tuple[Any, ...]:
     top = 3000 if wraps_at is None else wraps_at - 1
     start = draw(st.one_of(st.integers(top - 300, top), st.integers(top - 300, top), st.integers(wraps_to, top)))
     ops = draw(st.lists(OPS, min_size=draw(st.sampled_from([1, 50])), max_size=60))
-    return (wraps_at, wraps_to), start, draw(st.integers(1, 4)), ops, draw(st.lists(st.integers(1, 9), min_size=1))
+    return (wraps_at, wraps_to), start, draw(st.integers(1, 2)), ops, draw(st.lists(st.integers(1, 9), min_size=1))
 
 
 class Audit:

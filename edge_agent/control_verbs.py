@@ -54,12 +54,17 @@ class Verbs:
         }
 
     async def status(self, _request: Mapping[str, Any], _asker: str) -> Mapping[str, Any]:
-        """How the running agent stands: components, rules, streams, counts."""
+        """How the running agent stands: components, rules with the last raw value settled, streams, counts."""
         rules = self._pipeline.state.rules
         held = [name for name, rule in rules.items() if isinstance(rule.signal, CounterState) and rule.signal.hold]
+        last = {
+            name: rule.signal.last_raw if isinstance(rule.signal, CounterState) else rule.signal.latest
+            for name, rule in sorted(rules.items())
+            if rule.signal is not None
+        }
         return {
             "components": self._status.snapshot(),
-            "rules": {"known": sorted(name for name, rule in rules.items() if rule.signal is not None), "held": held},
+            "rules": {"last": last, "held": held},
             "streams": {
                 self._outbox.source(stream): {
                     "head": self._outbox.head(stream),

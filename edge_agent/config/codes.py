@@ -1,4 +1,7 @@
-"""The stable codes of everything `check` can say; a code never changes its meaning (interfaces.md, Service)."""
+"""The stable codes of everything `check` can say; a code never changes its meaning (interfaces.md, Service).
+
+One code has one meaning in the whole agent: those of log lines are defined in `telemetry/log.py`.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,8 @@ from enum import StrEnum
 
 
 class Code(StrEnum):
-    """10 files and YAML, 11 scalars, 12 keys and names, 13 paths, 14 figures, 15 units, 16 tags, 17 rules, 19 other."""
+    """10 files and YAML, 11 scalars, 12 keys and names, 13 paths, 14 figures, 15 units, 16 tags, 17 rules, 19 unrun."""
 
-    UNREADABLE = "EA-1001"
-    NOT_A_FILE = "EA-1002"
     SYMLINK = "EA-1003"
     TOO_LARGE = "EA-1004"
     NOT_UTF8 = "EA-1005"
@@ -28,9 +29,10 @@ class Code(StrEnum):
     GIVEN_TWICE = "EA-1018"
     NO_FILES = "EA-1019"
     NOT_READ = "EA-1020"
+    UNREADABLE = "EA-1021"
+    NOT_A_FILE = "EA-1022"
     MORE = "EA-1099"
 
-    OLD_BOOLEAN = "EA-1101"
     OLD_NUMBER = "EA-1102"
     SEXAGESIMAL = "EA-1103"
     UNDERSCORES = "EA-1104"
@@ -40,6 +42,7 @@ class Code(StrEnum):
     NO_VALUE = "EA-1108"
     UNQUOTED = "EA-1109"
     WRONG_KIND = "EA-1110"
+    OLD_BOOLEAN = "EA-1111"
 
     UNKNOWN_KEY = "EA-1201"
     MISSING_KEY = "EA-1202"

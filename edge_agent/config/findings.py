@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -15,7 +15,7 @@ MOST_FINDINGS = 1000
 """After so many the rest is not looked at: whatever a file holds, the answer comes soon."""
 _EXCERPT = 120
 _SHOWN = 60
-_COMPARISONS = 40_000
+_COMPARISONS = 60_000
 
 
 class Severity(StrEnum):
@@ -147,15 +147,13 @@ class Findings:
             )
         return tuple(listed)
 
-    def nearest(self, word: str, known: Iterable[str]) -> str | None:
+    def nearest(self, word: str, known: Collection[str]) -> str | None:
         """`did you mean ...?` where one of `known` resembles `word`. Bounded work, however many names there are."""
-        wanted = word.casefold()
-        close = [name for name in known if abs(len(name) - len(word)) <= 3]
-        self._budget -= len(close)
+        self._budget -= len(known)
         if len(word) > _SHOWN or self._budget < 0:
             return None
-        folded = {name.casefold(): name for name in close}
-        match = difflib.get_close_matches(wanted, folded, 1, 0.6)
+        folded = {name.casefold(): name for name in known if abs(len(name) - len(word)) <= 3}
+        match = difflib.get_close_matches(word.casefold(), folded, 1, 0.6)
         return f"did you mean {shown(folded[match[0]])}?" if match else None
 
     def _add(self, place: Place, severity: Severity, code: Code, message: str, suggestion: str | None) -> None:

@@ -74,7 +74,6 @@ def check_context(section: RuleSection, material: Material | None, world: World,
         world.report.error((*path, "once_per", "key"), Code.CONFLICT, message, "add container: source.tag")
     if isinstance(section.lag, Quantity):
         find_unit(world.report, (*path, "lag"), section.lag.unit, world.units)
-    _check_former_name(section, world.report, path)
 
 
 def _check_lot(section: RuleSection, material: Material | None, world: World, path: Path) -> None:
@@ -101,16 +100,18 @@ def _check_condition(comparisons: tuple[Comparison, ...], world: World, path: Pa
         typed_tag(world, path, comparison.tag, _KINDS[comparison.kind], needed)
 
 
-def _check_former_name(section: RuleSection, report: Report, path: Path) -> None:
-    if section.was is None:
-        return
-    if section.was in report.names("movements"):
-        message = f"there is a rule {shown(section.was)}: it cannot be the former name of another"
-        report.error((*path, "was"), Code.CONFLICT, message, "remove `was`, or rename that rule")
-    for name in report.names("movements"):
-        if name == path[1]:
-            return
-        if report.text("movements", name, "was") == section.was:
-            message = f"the rule {shown(name)} has been {shown(section.was)} already"
-            report.error((*path, "was"), Code.CONFLICT, message, "one rule goes on for another")
-            return
+def check_former_names(world: World) -> None:
+    """A rule's state goes on under its new name: one rule for each former name, and no rule of that name left."""
+    report = world.report
+    heirs: dict[str, str] = {}
+    for name, section in world.draft.movements.items():
+        if section.was is None:
+            continue
+        place: Path = ("movements", name, "was")
+        if section.was in report.names("movements"):
+            message = f"there is a rule {shown(section.was)}: it cannot be the former name of another"
+            report.error(place, Code.CONFLICT, message, "remove `was`, or rename that rule")
+        if section.was in heirs:
+            message = f"the rule {shown(heirs[section.was])} has been {shown(section.was)} already"
+            report.error(place, Code.CONFLICT, message, "one rule goes on for another")
+        heirs.setdefault(section.was, name)

@@ -28,7 +28,8 @@ READY_SECONDS = 30
 QUIET_SECONDS = 20
 DRAIN_SECONDS = 30
 _POLL_SECONDS = 0.5
-_RULES = 3
+_REGISTERS = {"preforms_used": "::Infeed.Total", "bottles_made": "::Filler.Total", "pallet_out": "::Pal.Seq"}
+"""What the PLC shows for each rule of the shipped map."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,14 +222,15 @@ async def _is_ready(plant: Plant) -> bool:
     except ControlError:
         return False
     states = {name: part["state"] for name, part in status["components"].items()}
-    return len(status["rules"]["known"]) == _RULES and all(state == "up" for state in states.values())
+    return set(status["rules"]["last"]) == set(_REGISTERS) and all(state == "up" for state in states.values())
 
 
 async def _is_quiet(plant: Plant) -> bool:
-    """The line rests with every pallet answered, and the agent holds nothing in doubt."""
-    line, status = await plant.line.ask("status"), await plant.agent("status")
-    up = all(part["state"] == "up" for part in status["components"].values())
-    return bool(line["at_rest"] and not line["outstanding"] and up and not status["rules"]["held"])
+    """The line rests with every pallet answered, and the agent has settled on the very values that the PLC shows."""
+    line = await plant.line.ask("status")
+    status = await plant.agent("status")
+    shown = {rule: line["registers"][register] for rule, register in _REGISTERS.items()}
+    return bool(line["at_rest"] and not line["outstanding"] and status["rules"]["last"] == shown)
 
 
 async def _has_drained(plant: Plant) -> bool:

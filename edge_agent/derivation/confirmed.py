@@ -146,10 +146,17 @@ def _first_sight(handshake: Handshake, block: Block, content: str) -> Verdict:
 def _new(
     handshake: Handshake, state: HandshakeState, block: Block, content: str, flags: tuple[Flag, ...] = ()
 ) -> Verdict:
-    """A transaction not seen before: its block is checked, then booked, or refused and put to review."""
+    """A transaction not seen before: its block is checked, then booked, or refused and put to review.
+
+    We acknowledge only what is committed, so a number acknowledged before its first sight was another's: perhaps booked.
+    """
     quantity, container, fault = _read(handshake, block)
+    answered = block.acknowledged == block.number
+    cause, result = Cause.CONFLICT, Result.CONFLICT
     if block.conflicting:
-        fault, cause, result = "its natural key is already in the store", Cause.CONFLICT, Result.CONFLICT
+        fault = "its natural key is already in the store"
+    elif answered:
+        fault = "it was acknowledged already, and not by this agent: it may be booked elsewhere"
     else:
         cause, result = Cause.FAILED_CHECK, Result.FAILED_CHECK
     place = _place(handshake, state)
@@ -157,7 +164,9 @@ def _new(
         after = replace(state, content=content, result=Result.DONE, released=False)
         return Verdict(after, (Booking(place, quantity, container, flags),), Result.DONE)
     doubt = Suspicion(place, cause, quantity, container, f"number {block.number}: {fault}")
-    return Verdict(replace(state, content=content, result=result, released=False), (doubt,), result)
+    return Verdict(
+        replace(state, content=content, result=result, released=answered), (doubt,), None if answered else result
+    )
 
 
 def _read(handshake: Handshake, block: Block) -> tuple[int | Decimal | None, str | None, str | None]:

@@ -62,7 +62,7 @@ def test_a_bad_map_is_shown_with_caret_and_help(
     result = checked(run, app, path)
     assert result.exit_code == 1
     assert result.stdout.splitlines() == [
-        f"{path}:4:8: error EA-1101 `NO` unquoted is a boolean to YAML 1.1 and text to YAML 1.2",
+        f"{path}:4:8: error EA-1111 `NO` unquoted is a boolean to YAML 1.1 and text to YAML 1.2",
         "    agent: NO",
         "           ^",
         '    help: write true or false, or quote it if it is a name: "NO"',
@@ -92,7 +92,7 @@ def test_warnings_alone_are_no_failure_unless_strict(
     path.write_text(full_line)
     lenient = checked(run, app, path)
     assert lenient.exit_code == 0
-    assert f"{path}:16:19: warning EA-1901 valid, but not run by this version: Modbus sources" in lenient.stdout
+    assert f"{path}:17:19: warning EA-1901 valid, but not run by this version: Modbus sources" in lenient.stdout
     assert lenient.stdout.endswith(f"{path}: ok, 12 tags, 4 rules\n")
     assert checked(run, app, path, "--strict").exit_code == 3
 

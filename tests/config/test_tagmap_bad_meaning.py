@@ -227,6 +227,11 @@ RULES = [
     rule("»quantity: filler.pal_cases", "EA-1209"),
     rule("once_per: {key: »container, within: 12 h, else: review}", "EA-1209"),
     rule("was: »bottles_made", "EA-1209"),
+    bad(
+        "EA-1209",
+        ("    from: L3-HOPPER", "    was: a\n    from: L3-HOPPER"),
+        ("    to: L3-OUT", "    was: »a\n    to: L3-OUT"),
+    ),
     rule("lot_from: {tag: »filler.no_lot}", "EA-1208"),
     rule("lot_from: »container", "EA-1209"),
     rule("lot_from: »block", "EA-1209"),

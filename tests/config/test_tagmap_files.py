@@ -37,13 +37,13 @@ def test_what_cannot_be_read_is_reported_at_its_beginning(tmp_path: Path) -> Non
     (tmp_path / "nested").mkdir()
     (tmp_path / "nested" / "deeper.yaml").mkdir()
     expected = {
-        tmp_path / "missing.yaml": "EA-1001",
-        tmp_path / ("x" * 300): "EA-1001",
-        Path("/" + "x/" * 4000): "EA-1001",
-        Path("nul\0byte"): "EA-1001",
-        tmp_path / "pipe.yaml": "EA-1002",
-        Path("/dev/zero"): "EA-1002",
-        tmp_path / "nested": "EA-1002",
+        tmp_path / "missing.yaml": "EA-1021",
+        tmp_path / ("x" * 300): "EA-1021",
+        Path("/" + "x/" * 4000): "EA-1021",
+        Path("nul\0byte"): "EA-1021",
+        tmp_path / "pipe.yaml": "EA-1022",
+        Path("/dev/zero"): "EA-1022",
+        tmp_path / "nested": "EA-1022",
         tmp_path / "link.yaml": "EA-1003",
         tmp_path / "empty": "EA-1019",
     }
@@ -56,7 +56,7 @@ def test_a_socket_and_a_link_to_a_directory_are_no_files(tmp_path: Path, monkeyp
     monkeypatch.chdir(tmp_path)
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind("s.yaml")
-        assert only_error(load([Path("s.yaml")]))[0] == "EA-1002"
+        assert only_error(load([Path("s.yaml")]))[0] == "EA-1022"
     (tmp_path / "maps.d").symlink_to(tmp_path)
     assert only_error(load([Path("maps.d")]))[0] == "EA-1003"
 

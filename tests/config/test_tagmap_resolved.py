@@ -306,7 +306,7 @@ def test_all_errors_come_at_once_in_the_order_of_the_file(bottling_line: str, lo
         text = text.replace(old, new, 1)
     loaded = load_text(text)
     assert [finding.code.value for finding in loaded.errors] == [
-        "EA-1101",
+        "EA-1111",
         "EA-1204",
         "EA-1501",
         "EA-1401",

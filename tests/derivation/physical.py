@@ -182,7 +182,7 @@ class PhysicalLine:
             self.resets.append(self.step)
             self.register.value = 0
             self._changed[COUNT] = self.step
-        if does == "restore":
+        if does == "restore" and calm:
             self._restore_old(last, after)
         restarted, wrapped = self.step, self._troubled > went + SETTLED
         self.run(after, pattern)

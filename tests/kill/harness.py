@@ -23,6 +23,7 @@ from edge_agent.store.reader import open_reader
 from edge_agent_simulators.control import Process
 
 MAP = Path(__file__).parents[2] / "config" / "bottling-line.yaml"
+REGISTERS = {"preforms_used": "::Infeed.Total", "bottles_made": "::Filler.Total", "pallet_out": "::Pal.Seq"}
 POINTS = (
     "after-step",
     "before-commit",
@@ -133,11 +134,13 @@ class Plant:
         except ControlError:
             return False
         up = all(part["state"] == "up" for part in status["components"].values())
-        return up and len(status["rules"]["known"]) == 3
+        return up and set(status["rules"]["last"]) == set(REGISTERS)
 
     async def _is_quiet(self) -> bool:
-        line, status = await self.line.ask("status"), await self._status()
-        return bool(line["at_rest"] and not line["outstanding"] and not status["rules"]["held"])
+        line = await self.line.ask("status")
+        status = await self._status()
+        shown = {rule: line["registers"][register] for rule, register in REGISTERS.items()}
+        return bool(line["at_rest"] and not line["outstanding"] and status["rules"]["last"] == shown)
 
     async def _has_drained(self) -> bool:
         status, stats = await self._status(), await self.mes.ask("stats")

@@ -11,7 +11,7 @@ from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
 
-from edge_agent.config.tagmap import Cadence, Rule, TagMap
+from edge_agent.config.tagmap import Cadence, Counter, Rule, TagMap
 from edge_agent.derivation.enrich import posting_day
 from edge_agent.model.movement import (
     Candidate,
@@ -78,8 +78,17 @@ class Books:
 
     def line(self, rule: Rule, key: Key, raw: int | Decimal, proof: Evidence) -> Line:
         """A line of `raw` units of the rule's tag, over the interval that its proof states."""
-        quantity, own = exact(raw, rule.factor), rule.material.unit.name
-        return Line(key, quantity, own, Decimal(raw), rule.source_unit.name, proof.first_time, proof.last_time, proof)
+        tag = self.map.tags[rule.signal.tag if isinstance(rule.signal, Counter) else rule.signal.quantity]
+        return Line(
+            key,
+            exact(raw, rule.factor),
+            rule.material.unit.name,
+            raw * tag.scale,
+            rule.source_unit.name,
+            proof.first_time,
+            proof.last_time,
+            proof,
+        )
 
     def book(self, rule: Rule, line: Line) -> None:
         """Add a line to the rule's pending ones: it grows the open line, or closes that and opens its own."""

@@ -148,7 +148,7 @@ def _new(
 ) -> Verdict:
     """A transaction not seen before: its block is checked, then booked, or refused and put to review.
 
-    We acknowledge only what is committed, so a number acknowledged before its first sight was another's: perhaps booked.
+    We acknowledge only what is committed: a number acknowledged before its first sight was another's, perhaps booked.
     """
     quantity, container, fault = _read(handshake, block)
     answered = block.acknowledged == block.number

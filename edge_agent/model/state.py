@@ -26,8 +26,8 @@ class Hold:
 
     `since` began the present plateau; it is settled once `settle` has passed since then. `raw`, `at` and `time` are its
     newest reading, `elapsed` its seconds since the booked one. `left` tells that some value lay outside the band of the
-    booked one. `began` is when the first plateau did (None: with the present one). `sure` is false where the counter was
-    out of sight since that reading: then only another one decides.
+    booked one. `began` is when the first plateau did (None: with the present one). `sure` is false where the counter
+    was out of sight since that reading: then only another one decides.
     """
 
     since: Instant

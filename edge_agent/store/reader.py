@@ -38,8 +38,9 @@ class Reader:
 
     def reviews(self, *, everything: bool = False) -> list[dict[str, Any]]:
         """Open reviews, oldest first; or all of them."""
-        where = "" if everything else "WHERE status = 'open'"
-        rows = self._connection.execute(f"SELECT * FROM review {where} ORDER BY opened, id")  # noqa: S608 - fixed
+        rows = self._connection.execute(
+            "SELECT * FROM review WHERE status = 'open' OR ? ORDER BY opened, id", (everything,)
+        )
         return [_review(row) for row in rows]
 
     def gaps(self) -> list[dict[str, Any]]:

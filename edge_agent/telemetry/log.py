@@ -22,10 +22,10 @@ _HIDDEN = "***"
 class Code(StrEnum):
     """Stable codes of log lines; each has a page in the docs."""
 
-    LIBRARY = "EA-1000"
-    COMPONENT_LOST = "EA-1001"
-    COMPONENT_UP = "EA-1002"
-    SUBSCRIBED_ANEW = "EA-1101"
+    LIBRARY = "EA-2000"
+    COMPONENT_LOST = "EA-2001"
+    COMPONENT_UP = "EA-2002"
+    SUBSCRIBED_ANEW = "EA-2101"
 
 
 def configure_log(*, json: bool = False, level: int = logging.INFO) -> None:

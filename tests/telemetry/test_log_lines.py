@@ -33,7 +33,7 @@ def test_a_line_is_key_value_with_the_code_first(capsys: pytest.CaptureFixture[s
     (line,) = capsys.readouterr().err.splitlines()
     before, _, rest = line.partition(" level=")
     assert before.startswith("timestamp=")
-    assert rest == r'warning code=EA-1001 event=lost component=filler detail="no answer\nat all"'
+    assert rest == r'warning code=EA-2001 event=lost component=filler detail="no answer\nat all"'
 
 
 def test_json_where_asked(capsys: pytest.CaptureFixture[str]) -> None:
@@ -41,7 +41,7 @@ def test_json_where_asked(capsys: pytest.CaptureFixture[str]) -> None:
     get_logger("edge_agent.x").info("up", code=Code.COMPONENT_UP, component="Füller")
     (line,) = _json(capsys)
     assert str(line.pop("timestamp")).endswith("Z")
-    assert line == {"level": "info", "code": "EA-1002", "event": "up", "component": "Füller"}
+    assert line == {"level": "info", "code": "EA-2002", "event": "up", "component": "Füller"}
 
 
 def test_a_librarys_warning_comes_in_the_same_form_and_its_chatter_does_not(
@@ -51,7 +51,7 @@ def test_a_librarys_warning_comes_in_the_same_form_and_its_chatter_does_not(
     logging.getLogger("asyncua.somewhere").info("chatter")
     logging.getLogger("asyncua.somewhere").warning("mind %s", "this")
     (line,) = _json(capsys)
-    assert (line["code"], line["library"], line["event"]) == ("EA-1000", "asyncua.somewhere", "mind this")
+    assert (line["code"], line["library"], line["event"]) == ("EA-2000", "asyncua.somewhere", "mind this")
 
 
 def test_configured_again_the_last_word_counts(capsys: pytest.CaptureFixture[str]) -> None:

@@ -46,7 +46,7 @@ NOT_RUN = (
     Feature(Code.NOT_RUN_CADENCE, "or_at", "cadence/*/or_at"),
     Feature(Code.NOT_RUN_CADENCE, "max_qty", "cadence/*/max_qty"),
     Feature(Code.NOT_RUN_CADENCE, "aligned", "cadence/*/aligned", _other_than("free")),
-    Feature(Code.NOT_RUN_CADENCE, "accepted_by (receivers' own acknowledgements)", "cadence/*/accepted_by"),
+    Feature(Code.NOT_RUN_CADENCE, "accepted_by", "cadence/*/accepted_by"),
     Feature(Code.NOT_RUN_EVENT, "this event", "movements/*/event", _other_than(*RUN_EVENTS)),
     Feature(Code.NOT_RUN_SIGNAL, "level rules", "movements/*/level"),
     Feature(Code.NOT_RUN_SIGNAL, "flow rules", "movements/*/flow"),

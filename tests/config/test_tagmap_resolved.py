@@ -127,6 +127,7 @@ def test_the_complete_example_is_valid_and_what_is_not_run_is_named(full_line: s
         ("04", "lot-tracked materials"),
         ("04", "precision"),
         ("05", "or_at"),
+        ("05", "accepted_by"),
         ("05", "or_at"),
         ("05", "max_qty"),
         ("05", "aligned"),
@@ -262,6 +263,7 @@ def test_a_rules_words_and_where_their_defaults_come_from(bottling_line: str, lo
             "pause_while",
         ),
         (("send: every 5 s", "send: cron 0 6 * * 1-5"), "cron"),
+        (("stream: critical}", "stream: critical, accepted_by: [mes]}"), "accepted_by"),
     ],
 )
 def test_what_this_version_does_not_run_is_said_and_left_out(

@@ -263,7 +263,7 @@ def test_a_rules_words_and_where_their_defaults_come_from(bottling_line: str, lo
             "pause_while",
         ),
         (("send: every 5 s", "send: cron 0 6 * * 1-5"), "cron"),
-        (("stream: critical}", "stream: critical, accepted_by: [mes]}"), "accepted_by"),
+        (("every 5 s, stream: routine}", "every 5 s, stream: routine, accepted_by: [mes]}"), "accepted_by"),
     ],
 )
 def test_what_this_version_does_not_run_is_said_and_left_out(

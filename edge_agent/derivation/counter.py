@@ -128,12 +128,12 @@ def settle(counter: Counter, unproven: Unproven, state: CounterState, now: Insta
     return _decide(counter, unproven, state, Observation(hold.raw, hold.at, hold.time, hold.elapsed))
 
 
-def out_of_sight(state: CounterState, at: Instant, *, outage: bool) -> CounterState:
-    """The counter could not be followed until `at` (an outage, or a value that is no reading).
+def out_of_sight(state: CounterState, *, outage: bool) -> CounterState:
+    """The counter could not be followed for a while (an outage, or a value that is no reading).
 
     A held value has to be seen again: nobody knows what it did meanwhile.
     """
-    hold = state.hold and replace(state.hold, since=at, began=None, sure=False)
+    hold = state.hold and replace(state.hold, sure=False)
     return replace(state, outage=state.outage or outage, skipped=state.skipped or int(not outage), hold=hold)
 
 
@@ -175,7 +175,7 @@ def _within(base: int, raw: int, room: Decimal | None) -> bool:
 
 def _held_on(counter: Counter, hold: Hold, seen: Observation, *, in_band: bool) -> Hold:
     """The hold with one more reading: the same plateau going on, or a new one beginning."""
-    same = _within(hold.raw, seen.raw, _room(counter, seen.elapsed_in_hold))
+    same = hold.sure and _within(hold.raw, seen.raw, _room(counter, seen.elapsed_in_hold))
     return Hold(
         since=hold.since if same else seen.at,
         raw=seen.raw,
@@ -184,7 +184,7 @@ def _held_on(counter: Counter, hold: Hold, seen: Observation, *, in_band: bool) 
         elapsed=seen.elapsed,
         samples=hold.samples + 1,
         left=hold.left or not in_band,
-        began=hold.began or hold.since,
+        began=(hold.began or hold.since) if hold.sure else None,
     )
 
 

@@ -55,7 +55,7 @@ def count(work: Books, one: CounterRule, reading: Reading, time: datetime, *, re
     known = counter.stood_still(spec, state, at, time) if reading.continuous else state
     if raw is None or (one.rule.order is not None and one.rule.order not in work.state.orders):
         work.count(one.name, "not_a_reading" if raw is None else "order_unknown")
-        _keep_changed(work, one, state, counter.out_of_sight(known, at, outage=False))
+        _keep_changed(work, one, state, counter.out_of_sight(known, outage=False))
     else:
         source, hold = work.state.sources[reading.tag.source], state.hold
         elapsed = _elapsed(source, known.last_at, state.last_time, at, time)
@@ -86,11 +86,11 @@ def sign(work: Books, one: CounterRule, what: str) -> None:
         _keep_changed(work, one, state, counter.with_sign(one.spec, state, what))
 
 
-def returned(work: Books, one: CounterRule, at: Instant) -> None:
+def returned(work: Books, one: CounterRule) -> None:
     """The source is back: what is seen next spans an outage."""
     state = one.state(work)
     if state is not None:
-        _keep_changed(work, one, state, counter.out_of_sight(state, at, outage=True))
+        _keep_changed(work, one, state, counter.out_of_sight(state, outage=True))
 
 
 def _keep_changed(work: Books, one: CounterRule, before: CounterState, after: CounterState) -> None:

@@ -132,7 +132,7 @@ class Engine:
             sign = counter.RESTART
         for one in self._counters:
             if one.spec.tag.source == change.source:
-                counting.returned(work, one, change.received)
+                counting.returned(work, one)
                 if sign is not None:
                     counting.sign(work, one, sign)
         for other in self._handshakes.values():

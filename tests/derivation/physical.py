@@ -53,6 +53,7 @@ class PhysicalLine:
     def __init__(self, register: Register, publish: int) -> None:
         self.register = register
         self.made: list[tuple[str, int]] = []
+        self.total: Tally[str] = Tally()
         self.resets: list[int] = []
         self.upsets: list[int] = []
         self.doubtful: list[tuple[int, int]] = []
@@ -106,6 +107,7 @@ class PhysicalLine:
                 if self.register.pulse():
                     self._troubled = self.step + SETTLED
             self.made.append((self.order, units))
+            self.total[self.order] += units
             if units and self._mask is None:
                 self._changed[COUNT] = self.step
             self._sample()

@@ -47,6 +47,7 @@ from edge_agent.model.state import State
 
 NOON = datetime(2026, 3, 2, 11, 0, tzinfo=UTC)
 """A Monday, noon in Berlin; the posting day has run since 06:00 local time."""
+Number = Decimal | int
 BOOTED = NOON - timedelta(days=3)
 COUNT = TagRef("plc", "total")
 ORDER = TagRef("plc", "order")
@@ -276,11 +277,11 @@ class Bench:
         return self.feed(Decision(one, verdict, candidate, "anna", "looked", self.now.wall))
 
     @property
-    def booked(self) -> Decimal:
+    def booked(self) -> Number:
         """Everything booked so far."""
         return self.journal.booked()
 
-    def of(self, order: str | None) -> Decimal:
+    def of(self, order: str | None) -> Number:
         """What is booked for one order."""
         return self.journal.booked(order, any_order=False)
 
@@ -288,7 +289,7 @@ class Bench:
         """Each review as its cause and its candidates' quantities, ascending."""
         return [(str(r.cause), quantities(r)) for r in self.journal.reviews.values()]
 
-    def holes(self) -> list[tuple[str, Decimal, Decimal | None]]:
+    def holes(self) -> list[tuple[str, Number, Number | None]]:
         """Each gap as its cause and bounds."""
         return [(str(gap.cause), gap.minimum, gap.maximum) for gap in self.journal.gaps]
 

@@ -158,6 +158,7 @@ def _verbs(shell: _Shell, pipeline: Pipeline) -> Verbs:
         shell.outbox,
         shell.audit,
         streams=shell.outbox.streams,
+        rules=shell.tag_map.rules,
         clock=shell.parts.clock,
         status=shell.status,
         counts=shell.counts,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any
 
 from edge_agent.clock import Clock
@@ -31,6 +31,7 @@ class Verbs:
         audit: Audit,
         *,
         streams: tuple[str, ...],
+        rules: Collection[str],
         clock: Clock,
         status: Status,
         counts: Counts,
@@ -40,6 +41,7 @@ class Verbs:
         self._outbox = outbox
         self._audit = audit
         self._streams = streams
+        self._rules = rules
         self._clock = clock
         self._status = status
         self._counts = counts
@@ -97,6 +99,8 @@ class Verbs:
     ) -> Mapping[str, Any]:
         name, by, reason = (_text(request, key) for key in ("id", "by", "reason"))
         review = await self._ledger.open_review(name)
+        if review.key.rule not in self._rules:
+            raise ControlError(f"rule {review.key.rule} is gone from the tag map; put it back to decide {name}")
         if candidate is not None and not 1 <= candidate <= len(review.candidates):
             raise ControlError(f"review {name} has candidates 1 to {len(review.candidates)}, not {candidate}")
         decision = Decision(review, verdict, candidate, by, reason, self._clock.now().wall)

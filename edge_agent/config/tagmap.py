@@ -147,7 +147,7 @@ class Unit:
 
 @dataclass(frozen=True, slots=True)
 class Tag:
-    """One tag: value in raw units times `scale` is a quantity in `unit`."""
+    """One tag: value in raw units times `scale` is a quantity in `unit`; `range` bounds that quantity."""
 
     ref: TagRef
     type: TagType
@@ -156,6 +156,10 @@ class Tag:
     scale: Decimal = Decimal(1)
     range: tuple[Decimal, Decimal] | None = None
     write: bool = False
+
+    def in_range(self, raw: int | Decimal) -> bool:
+        """Whether a raw value lies in the tag's range."""
+        return self.range is None or self.range[0] <= raw * self.scale <= self.range[1]
 
 
 class Posting(StrEnum):

@@ -208,14 +208,19 @@ def _same_number(handshake: Handshake, state: HandshakeState, block: Block, cont
 
 
 def _number_fell(handshake: Handshake, state: HandshakeState, block: Block, content: str) -> Verdict:
-    """A lower number: the PLC's count began anew (signed), or nobody knows."""
-    if state.restarted:
-        if block.acknowledged == block.number:
-            begun = HandshakeState(state.epoch + 1, block.number, block.number, 0, content, Result.DONE, released=True)
-            return Verdict(begun)
+    """A lower number: the PLC's count began anew (signed, and at its beginning), or nobody knows.
+
+    A restart that brings an older number back shows a transaction that may be booked already.
+    """
+    if state.restarted and block.acknowledged == block.number:
+        return Verdict(
+            HandshakeState(state.epoch + 1, block.number, block.number, 0, content, Result.DONE, released=True)
+        )
+    if state.restarted and block.number <= 1:
         return _new(handshake, _begin(state.epoch + 1, block.number), block, content)
     quantity, container, _ = _read(handshake, block)
-    message = f"number {block.number} after {state.latest}, without a sign of a restart"
+    sign = "after a restart" if state.restarted else "without a sign of a restart"
+    message = f"number {block.number} after {state.latest}, {sign}: it may be booked already"
     begun = replace(_begin(state.epoch + 1, block.number), content=content, result=Result.IN_REVIEW)
     doubt = Suspicion(_place(handshake, begun), Cause.NUMBER_FELL, quantity, container, message)
     return Verdict(begun, (doubt,), Result.IN_REVIEW)

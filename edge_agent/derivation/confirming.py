@@ -66,10 +66,9 @@ def _checked(work: Books, one: HandshakeRule, block: Block) -> Block:
     reading = block.values.get(one.spec.quantity)
     if reading is None or isinstance(reading.value, bool) or not isinstance(reading.value, int | Decimal):
         return block
-    bounds = work.map.tags[reading.tag].range
     try:
         exact(reading.value, one.rule.factor)
-        if bounds is None or bounds[0] <= reading.value <= bounds[1]:
+        if work.map.tags[reading.tag].in_range(reading.value):
             return block
     except (ArithmeticError, ValueError):  # too many decimals; infinite; not a number at all
         pass

@@ -105,8 +105,8 @@ def _raw(work: Books, spec: Counter, reading: Reading) -> int | None:
         return None
     if spec.wraps_at is not None and not min(spec.wraps_to, 0) <= value < spec.wraps_at:
         return None
-    bounds = work.map.tags[reading.tag].range
-    return value if bounds is None or bounds[0] <= value <= bounds[1] else None
+    tag = work.map.tags[reading.tag]
+    return value if tag.in_range(value) else None
 
 
 def _elapsed(source: SourceState, last_at: Instant, last_time: datetime, at: Instant, time: datetime) -> Decimal:

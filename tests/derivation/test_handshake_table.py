@@ -100,8 +100,22 @@ CASES_OF_THE_TABLE = [
         [(7, DONE)] * 2,
     ),
     Case(
+        "the next number, answered by another already",
+        lambda b: b.block(6, 6).block(7, 7),
+        0,
+        [],
+        doubts=[("conflict", [0, 960])],
+    ),
+    Case(
         "a lower number without a sign",
         lambda b: b.block(7, 7).block(3, 2),
+        0,
+        [(3, IN_REVIEW)],
+        doubts=[("number-fell", [0, 960])],
+    ),
+    Case(
+        "an older number brought back by a restart may be booked already",
+        lambda b: b.block(7, 7).restarted(5).block(3, 2),
         0,
         [(3, IN_REVIEW)],
         doubts=[("number-fell", [0, 960])],

@@ -4,6 +4,7 @@ EdgeAgentError
 ├── ConfigurationError      the tag map or settings are invalid (exit 78 from `run`, 1 from `check`)
 ├── StoreError              the database cannot be used as it is
 │   ├── StoreLocked         another process holds the store
+│   ├── StoreFull           the disk, or the store up to its cap, has no room
 │   ├── StoreCorrupt        a row or the chain does not match its hash
 │   └── NaturalKeyTaken     a confirmation's natural key is already booked
 ├── SourceError             a device cannot be reached or answers wrongly
@@ -34,6 +35,10 @@ class StoreLocked(StoreError):
 
 class StoreCorrupt(StoreError):
     """A row or the chain does not match its hash."""
+
+
+class StoreFull(StoreError):
+    """The disk, or the store up to `buffer.max_size`, has no room; it heals once there is some."""
 
 
 class NaturalKeyTaken(StoreError):

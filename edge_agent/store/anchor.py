@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from edge_agent.errors import StoreError
+
 
 @dataclass(frozen=True, slots=True)
 class Vouched:
@@ -42,7 +44,14 @@ class Anchor:
             raise ValueError(msg) from error
 
     def write(self, vouched: Vouched) -> None:
-        """Replace it atomically and durably; blocks for two fsyncs. Raises OSError."""
+        """Replace it atomically and durably; blocks for two fsyncs. Raises StoreError."""
+        try:
+            self._write(vouched)
+        except OSError as error:
+            msg = f"{self.path} cannot be written ({error}): nothing is published until it can"
+            raise StoreError(msg) from error
+
+    def _write(self, vouched: Vouched) -> None:
         content = json.dumps({"store": vouched.store_uuid, "heads": vouched.heads})
         temporary = self.path.with_name(self.path.name + ".new")
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)

@@ -49,7 +49,7 @@ async def append_entry(
     async with connection.execute("SELECT sequence, hash FROM audit ORDER BY sequence DESC LIMIT 1") as cursor:
         row = await cursor.fetchone()
     sequence, previous = (1, FIRST_PREVHASH) if row is None else (int(row[0]) + 1, str(row[1]))
-    columns = (sequence, to_text(at), who, action, json.dumps(detail, sort_keys=True, default=str), previous)
+    columns = (sequence, to_text(at), str(who), str(action), json.dumps(detail, sort_keys=True, default=str), previous)
     await connection.execute(
         "INSERT INTO audit (sequence, at, who, action, detail, prevhash, hash) VALUES (?, ?, ?, ?, ?, ?, ?)",
         (*columns, row_hash(*columns).hex()),

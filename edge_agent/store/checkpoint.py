@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import Any
 
 import aiosqlite
 from pydantic import TypeAdapter
 
-from edge_agent.errors import StoreCorrupt
-from edge_agent.model.reading import TagRef
+from edge_agent.model.reading import Scalar, TagRef
 from edge_agent.model.state import (
     CadenceState,
     CounterState,
@@ -22,16 +22,41 @@ from edge_agent.model.state import (
     TagState,
 )
 from edge_agent.store.database import Database
-from edge_agent.store.rows import row_hash
+from edge_agent.store.rows import checked, row_hash
 
 _UPSERT = "INSERT OR REPLACE INTO checkpoint (kind, name, body, hash) VALUES (?, ?, ?, ?)"
 
+
+@dataclass(frozen=True, slots=True)
+class _StoredRule:
+    """A rule's state with its signal told apart by name: JSON alone does not say which kind it is."""
+
+    rule: RuleState
+    counter: CounterState | None = None
+    handshake: HandshakeState | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _StoredTag:
+    """A tag's state with its value told apart by type: the text "1.5" is not the number 1.5, nor true the number 1."""
+
+    tag: TagState
+    type: str | None = None
+    text: str = ""
+
+
 _CODECS: dict[str, TypeAdapter[Any]] = {
-    "rule": TypeAdapter(RuleState),
+    "rule": TypeAdapter(_StoredRule),
     "order": TypeAdapter(OrderState),
     "source": TypeAdapter(SourceState),
     "cadence": TypeAdapter(CadenceState),
-    "tag": TypeAdapter(TagState),
+    "tag": TypeAdapter(_StoredTag),
+}
+_SCALARS: dict[str, Callable[[str], Scalar]] = {
+    "bool": lambda text: text == "True",
+    "int": int,
+    "Decimal": Decimal,
+    "str": str,
 }
 
 
@@ -52,16 +77,31 @@ class Checkpoint:
 
 def rows(state: State) -> Iterator[tuple[str, str, str, bytes]]:
     """The rows that hold `state`."""
-    yield from _encoded("rule", state.rules.items(), str)
-    yield from _encoded("order", state.orders.items(), str)
-    yield from _encoded("source", state.sources.items(), str)
-    yield from _encoded("cadence", state.cadences.items(), str)
-    yield from _encoded("tag", state.tags.items(), str)
+    yield from _encoded("rule", ((name, _stored_rule(rule)) for name, rule in state.rules.items()))
+    yield from _encoded("order", state.orders.items())
+    yield from _encoded("source", state.sources.items())
+    yield from _encoded("cadence", state.cadences.items())
+    yield from _encoded("tag", ((name, _stored_tag(tag)) for name, tag in state.tags.items()))
+
+
+def decoded(kind: str, body: str) -> Any:
+    """What a row's body says: a rule's, an order tag's, a source's, a cadence's or a tag's state."""
+    stored = _CODECS[kind].validate_json(body)
+    match stored:
+        case _StoredRule():
+            return replace(stored.rule, signal=stored.counter or stored.handshake)
+        case _StoredTag(type=str() as type_):
+            return replace(stored.tag, value=_SCALARS[type_](stored.text))
+        case _StoredTag():
+            return stored.tag
+    return stored
 
 
 async def write(connection: aiosqlite.Connection, state: State) -> None:
     """Store the rows of `state`, which are only those that changed."""
-    await connection.executemany(_UPSERT, list(rows(state)))
+    changed = list(rows(state))
+    if changed:
+        await connection.executemany(_UPSERT, changed)
 
 
 async def mark_restored(connection: aiosqlite.Connection) -> None:
@@ -77,10 +117,8 @@ async def _load(connection: aiosqlite.Connection) -> State:
     found: dict[str, dict[str, Any]] = {kind: {} for kind in _CODECS}
     async with connection.execute("SELECT kind, name, body, hash FROM checkpoint") as cursor:
         async for kind, name, body, digest in cursor:
-            if digest != row_hash(kind, name, body) or kind not in _CODECS:
-                msg = f"checkpoint of {kind} {name} does not match its hash; restore the database from a backup"
-                raise StoreCorrupt(msg)
-            found[kind][name] = _CODECS[kind].validate_json(body)
+            checked(f"checkpoint of {kind} {name}", (kind, name, body), digest)
+            found[kind][name] = decoded(kind, body)
     return State(
         found["rule"],
         {_tag(name): value for name, value in found["order"].items()},
@@ -90,10 +128,27 @@ async def _load(connection: aiosqlite.Connection) -> State:
     )
 
 
-def _encoded(kind: str, items: Any, name_of: Callable[[Any], str]) -> Iterator[tuple[str, str, str, bytes]]:
+def _stored_rule(rule: RuleState) -> _StoredRule:
+    bare = replace(rule, signal=None)
+    match rule.signal:
+        case CounterState():
+            return _StoredRule(bare, counter=rule.signal)
+        case HandshakeState():
+            return _StoredRule(bare, handshake=rule.signal)
+        case None:
+            return _StoredRule(bare)
+
+
+def _stored_tag(tag: TagState) -> _StoredTag:
+    if tag.value is None:
+        return _StoredTag(tag)
+    return _StoredTag(replace(tag, value=None), type(tag.value).__name__, str(tag.value))
+
+
+def _encoded(kind: str, items: Iterable[tuple[Any, Any]]) -> Iterator[tuple[str, str, str, bytes]]:
     dump = _CODECS[kind].dump_json
     for key, value in items:
-        name, body = name_of(key), dump(value).decode()
+        name, body = str(key), dump(value).decode()
         yield kind, name, body, row_hash(kind, name, body)
 
 

@@ -10,7 +10,7 @@ import asyncio
 import fcntl
 import os
 import sqlite3
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
@@ -18,8 +18,9 @@ from typing import Any, TypeVar
 
 import aiosqlite
 
-from edge_agent.errors import StoreCorrupt, StoreError, StoreLocked
+from edge_agent.errors import StoreCorrupt, StoreError, StoreFull, StoreLocked
 from edge_agent.store.anchor import Anchor
+from edge_agent.store.rows import lenient_text
 
 T = TypeVar("T")
 Work = Callable[[aiosqlite.Connection], Awaitable[T]]
@@ -42,6 +43,10 @@ class Database:
         self._connection = connection
         self._waiting: asyncio.Queue[tuple[Work[Any], asyncio.Future[Any]] | None] = asyncio.Queue()
         self._writer = asyncio.create_task(self._write(), name="store writer")
+        self._closed = False
+        self._chores: set[asyncio.Task[Any]] = set()
+        self.full = asyncio.Event()
+        """Set when SQLite found no room; whoever makes room clears it."""
         self._heads: dict[str, int] = {}
         self._news = asyncio.Event()
 
@@ -57,6 +62,7 @@ class Database:
         lock = _lock(path)
         try:
             connection = await aiosqlite.connect(path, isolation_level=None)
+            connection.text_factory = lenient_text
             try:
                 await _prepare(connection, path, max_size)
             except BaseException:
@@ -75,9 +81,18 @@ class Database:
         Raises:
             StoreError: SQLite refuses, for instance because the disk or the page cap is full.
         """
+        if self._closed:
+            raise StoreError(f"{self.path} is closed")
         done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        await self._waiting.put((work, done))
+        self._waiting.put_nowait((work, done))
         return await asyncio.shield(done)
+
+    async def uncancelled(self, chore: Coroutine[Any, Any, T]) -> T:
+        """Run `chore` to its end whatever happens to the caller; `close` waits for it."""
+        task = asyncio.create_task(chore)
+        self._chores.add(task)
+        task.add_done_callback(self._chores.discard)
+        return await asyncio.shield(task)
 
     def announce(self, heads: dict[str, int]) -> None:
         """Tell who waits for events that streams have new heads."""
@@ -96,33 +111,38 @@ class Database:
     @property
     def closed(self) -> bool:
         """Whether `close` was called."""
-        return self._writer.done()
+        return self._closed
 
     async def close(self) -> None:
         """Finish what waits, then let go of the file and its lock."""
-        await self._waiting.put(None)
+        if self._closed:
+            return
+        await asyncio.gather(*self._chores, return_exceptions=True)
+        self._closed = True
+        self._waiting.put_nowait(None)
         await self._writer
         await self._connection.close()
         os.close(self._lock)
 
     async def _write(self) -> None:
-        """One transaction after the other; what one of them raises goes to its caller, the writer goes on."""
         while (item := await self._waiting.get()) is not None:
             work, done = item
-            transaction = asyncio.create_task(self._one_transaction(work), name="transaction")
-            await asyncio.wait({transaction})
-            error = transaction.exception()
-            if error is None:
-                done.set_result(transaction.result())
+            # Whatever `work` raises is its caller's: the writer itself goes on.
+            result: Any = (await asyncio.gather(self._one_transaction(work), return_exceptions=True))[0]
+            if not isinstance(result, BaseException):
+                done.set_result(result)
                 continue
-            if isinstance(error, sqlite3.Error):
-                wrapped = _as_store_error(self.path, error)
-                wrapped.__cause__ = error
-                error = wrapped
+            error: BaseException = result
+            if isinstance(result, sqlite3.Error | UnicodeDecodeError):
+                error = _as_store_error(self.path, result)
+            if isinstance(error, StoreFull):
+                self.full.set()
             done.set_exception(error)
             done.exception()  # seen, even if the caller has gone
 
     async def _one_transaction(self, work: Work[T]) -> T:
+        if self._connection.in_transaction:  # an earlier ROLLBACK failed
+            await self._connection.execute("ROLLBACK")
         await self._connection.execute("BEGIN IMMEDIATE")
         try:
             result = await work(self._connection)
@@ -136,7 +156,10 @@ class Database:
 
 
 def _lock(path: Path) -> int:
-    descriptor = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        descriptor = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StoreError(f"{path} cannot be locked ({error}): check the data directory and its owner") from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
@@ -150,12 +173,12 @@ async def _prepare(connection: aiosqlite.Connection, path: Path, max_size: int) 
     await connection.execute(f"PRAGMA busy_timeout = {_BUSY_MILLISECONDS}")
     for name, value in _PRAGMAS.items():
         await connection.execute(f"PRAGMA {name} = {value}")
-        if (found := await _one(connection, f"PRAGMA {name}")) != value:
+        if (found := await one_value(connection, f"PRAGMA {name}")) != value:
             msg = f"{path}: {name} is {found}, not {value}: this file system cannot keep a store"
             raise StoreError(msg)
-    page_size = int(await _one(connection, "PRAGMA page_size"))
+    page_size = int(await one_value(connection, "PRAGMA page_size"))
     await connection.execute(f"PRAGMA max_page_count = {max(_SMALLEST_PAGES, max_size // page_size)}")
-    if (damage := await _one(connection, "PRAGMA quick_check(1)")) != "ok":
+    if (damage := await one_value(connection, "PRAGMA quick_check(1)")) != "ok":
         msg = f"{path} is damaged: {damage}; restore it from a backup or move it away to begin anew"
         raise StoreCorrupt(msg)
     await _migrate(connection, path)
@@ -165,7 +188,7 @@ async def _migrate(connection: aiosqlite.Connection, path: Path) -> None:
     """Run what `user_version` says is missing, each migration in a transaction of its own."""
     folder = files("edge_agent.store").joinpath("migrations")
     scripts = sorted((s for s in folder.iterdir() if s.name.endswith(".sql")), key=lambda script: script.name)
-    version = int(await _one(connection, "PRAGMA user_version"))
+    version = int(await one_value(connection, "PRAGMA user_version"))
     if version > len(scripts):
         msg = f"{path} was written by a newer version of the agent (schema {version}, known up to {len(scripts)})"
         raise StoreError(msg)
@@ -174,14 +197,25 @@ async def _migrate(connection: aiosqlite.Connection, path: Path) -> None:
         await connection.executescript(f"BEGIN IMMEDIATE;\n{text}\nPRAGMA user_version = {number};\nCOMMIT;")
 
 
-async def _one(connection: aiosqlite.Connection, sql: str) -> Any:
+async def one_value(connection: aiosqlite.Connection, sql: str) -> Any:
+    """The first column of the first row; None where there is none."""
     async with connection.execute(sql) as cursor:
         row = await cursor.fetchone()
     return row[0] if row else None
 
 
 def _as_store_error(path: Path, error: sqlite3.Error | UnicodeDecodeError) -> StoreError:
-    damaged = ("malformed", "not a database", "decode")
-    if any(word in str(error) for word in damaged):
+    made = _translated(path, error, getattr(error, "sqlite_errorcode", 0) & 0xFF)
+    made.__cause__ = error
+    return made
+
+
+def _translated(path: Path, error: sqlite3.Error | UnicodeDecodeError, code: int) -> StoreError:
+    if code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB} or isinstance(error, UnicodeDecodeError):
         return StoreCorrupt(f"{path} is damaged: {error}; restore it from a backup or move it away to begin anew")
+    if code == sqlite3.SQLITE_FULL:
+        return StoreFull(
+            f"{path} is full ({error}): the disk has no room, or the store has reached buffer.max_size and nothing in "
+            "it may be pruned; free the disk, bring the broker back, or raise buffer.max_size"
+        )
     return StoreError(f"{path}: {error}")

@@ -2,29 +2,39 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 import aiosqlite
 
-from edge_agent.errors import ControlError, StoreCorrupt
+from edge_agent.errors import ControlError
 from edge_agent.model.movement import LineState, Review
+from edge_agent.store import reviews
 from edge_agent.store.database import Database
-from edge_agent.store.rows import row_hash
-from edge_agent.store.unit_of_work import REVIEW_CODEC
+from edge_agent.store.readonly import readonly
+from edge_agent.store.rows import checked
 
 BOOKED = (LineState.CUT, LineState.BOOKED_BY_REVIEW)
 
 _IDENTITY = """
-    SELECT e.rule, e.epoch, e.last_raw - e.first_raw + e.wraps * e.modulus AS ran,
-           coalesce((SELECT sum(l.to_position - l.from_position) FROM line l
-                     WHERE l.rule = e.rule AND l.epoch = e.epoch), 0) AS accounted
-    FROM epoch e
-    WHERE ran <> accounted
+    SELECT rule, epoch, exact_sum(ran) AS ran, exact_sum(accounted) AS accounted
+    FROM (
+        SELECT rule, epoch, distance(first_raw, last_raw, wraps, modulus) AS ran, 0 AS accounted FROM epoch
+        UNION ALL
+        SELECT rule, epoch, 0, distance(from_position, to_position, 0, 0) FROM line
+    )
+    GROUP BY rule, epoch
+    HAVING exact_sum(ran) <> exact_sum(accounted)
+    ORDER BY rule, epoch
 """
+LINE_COLUMNS = (
+    "rule, epoch, from_position, to_position, state, total_key, quantity, unit, ended, stream, sequence, review, hash"
+)
+GAP_COLUMNS = "id, rule, cause, total_key, minimum, maximum, seen, since, until, message, hash"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,46 +62,60 @@ class Ledger:
         """
 
         async def work(connection: aiosqlite.Connection) -> Any:
-            async with connection.execute(
-                "SELECT id, body, event_id, hash, status, decided_by FROM review WHERE id = ?", (name,)
-            ) as cursor:
+            async with connection.execute(f"{reviews.SELECT} WHERE id = ?", (name,)) as cursor:
                 return await cursor.fetchone()
 
         row = await self._database.transaction(work)
         if row is None:
             raise ControlError(f"there is no review {name}; `edge-agent review list` shows them")
-        if row[4] != "open":
-            raise ControlError(f"review {name} is {row[4]} already, by {row[5]}")
-        return decoded(*row[:4])
+        found = reviews.stored_review(row)
+        if found.status != reviews.OPEN:
+            raise ControlError(f"review {name} is {found.status} already, by {found.decided_by}")
+        return found.review
 
     async def identity(self) -> list[Imbalance]:
-        """Every epoch whose lines do not add up; empty where the books balance (reliability.md, invariant 3)."""
+        """Every epoch whose lines do not add up; empty where the books balance (reliability.md, invariant 3).
 
-        async def work(connection: aiosqlite.Connection) -> list[Imbalance]:
-            async with connection.execute(_IDENTITY) as cursor:
-                return [Imbalance(*row) for row in await cursor.fetchall()]
+        It reads the whole ledger, so it does that beside the writer, on a connection and in a thread of its own.
+        """
 
-        return await self._database.transaction(work)
+        def work() -> list[Imbalance]:
+            with readonly(self._database.path) as connection:
+                return imbalances(connection)
 
-
-def decoded(identity: str, body: str, event_id: str, digest: bytes) -> Review:
-    """A review from its row. Raises StoreCorrupt where it does not match its hash."""
-    if digest != row_hash(identity, body, event_id):
-        msg = f"review {identity} does not match its hash; restore the database from a backup"
-        raise StoreCorrupt(msg)
-    return REVIEW_CODEC.validate_json(body)
+        return await asyncio.to_thread(work)
 
 
 def imbalances(connection: sqlite3.Connection) -> list[Imbalance]:
-    """The same check on a plain connection."""
-    return [Imbalance(*row) for row in connection.execute(_IDENTITY)]
+    """The accounting identity, on a connection of `readonly`."""
+    return [
+        Imbalance(rule, epoch, int(ran), int(accounted))
+        for rule, epoch, ran, accounted in connection.execute(_IDENTITY)
+    ]
 
 
 def totals(connection: sqlite3.Connection, states: Iterable[LineState] = BOOKED) -> dict[str, Decimal]:
-    """Quantities by `<event>/<material>/<order>/<location>`, summed exactly."""
-    chosen = set(states)
+    """Quantities by `<event>/<material>/<order>/<location>`, summed exactly.
+
+    Every line is read whatever its state: a flipped bit in a state would else hide it from its hash.
+
+    Raises:
+        StoreCorrupt: a line does not match its hash.
+    """
+    chosen = {str(state) for state in states}
     sums: dict[str, Decimal] = {}
-    for key, quantity, state in connection.execute("SELECT total_key, quantity, state FROM line"):
-        if LineState(state) in chosen:
+    for *columns, digest in connection.execute(f"SELECT {LINE_COLUMNS} FROM line"):  # noqa: S608 - fixed text
+        checked(f"line {columns[0]}/{columns[1]}/{columns[2]}", tuple(columns), digest)
+        state, key, quantity = columns[4:7]
+        if state in chosen:
             sums[key] = sums.get(key, Decimal(0)) + Decimal(quantity)
     return sums
+
+
+def gaps(connection: sqlite3.Connection) -> list[Mapping[str, Any]]:
+    """What could not be seen, oldest first. Raises StoreCorrupt where a row does not match its hash."""
+    names = GAP_COLUMNS.split(", ")
+    found: list[Mapping[str, Any]] = []
+    for *columns, digest in connection.execute(f"SELECT {GAP_COLUMNS} FROM gap ORDER BY since, id"):  # noqa: S608 - fixed text
+        found.append(dict(zip(names, checked(f"gap {columns[0]}", tuple(columns), digest), strict=False)))
+    return found

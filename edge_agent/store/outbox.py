@@ -10,17 +10,19 @@ from typing import Any
 
 import aiosqlite
 
-from edge_agent.errors import StoreCorrupt
 from edge_agent.model.event import StoredEvent, source_urn
 from edge_agent.store.anchor import Vouched
 from edge_agent.store.database import Database
-from edge_agent.store.rows import from_text, row_hash
-from edge_agent.store.streams import read_head
+from edge_agent.store.rows import checked, from_text, sha256
+from edge_agent.store.streams import Head, read_head, read_heads, write_delivered
 
-_SELECT = (
-    "SELECT stream.source, stream.name, event.stream, sequence, event.id, type, topic, recorded, payload, hash"
-    " FROM event JOIN stream ON stream.id = event.stream"
-)
+_EVENTS = """
+    SELECT stream, sequence, id, type, topic, recorded, payload, hash FROM event
+    WHERE stream = ? AND sequence BETWEEN ? AND ? ORDER BY sequence LIMIT ?
+"""
+_ALL = -1
+HIGHEST = 2**63 - 1
+"""No sequence gets that far."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,25 +45,25 @@ class Outbox:
         self._present = tuple(streams)
         self._delivered: dict[str, int] = {}
         self._anchored: dict[str, int] = {}
+        self._anchoring = asyncio.Lock()
 
     async def load(self) -> None:
         """Read heads and cursors; to be called once before anything else."""
 
-        async def work(connection: aiosqlite.Connection) -> list[Any]:
+        async def work(connection: aiosqlite.Connection) -> list[Head]:
             for name in self._present:
                 await read_head(connection, self._database, name)
-            async with connection.execute("SELECT source, head, delivered FROM stream ORDER BY id") as cursor:
-                return list(await cursor.fetchall())
+            return await read_heads(connection)
 
         names = {source: name for name, source in self._sources.items()}
         heads = {}
-        for source, head, delivered in await self._database.transaction(work):
-            name = names.get(source)
-            if name is None and head > delivered:
-                name = self._sources[source] = source
-                self._anchored[name] = head
+        for head in await self._database.transaction(work):
+            name = names.get(head.source)
+            if name is None and head.sequence > head.delivered:
+                name = self._sources[head.source] = head.source
+                self._anchored[name] = head.sequence
             if name is not None:
-                heads[name], self._delivered[name] = head, delivered
+                heads[name], self._delivered[name] = head.sequence, head.delivered
         self._database.announce(heads)
 
     @property
@@ -95,31 +97,39 @@ class Outbox:
         Raises:
             StoreCorrupt: a row does not match its hash.
         """
-        where = "WHERE stream.source = ? AND sequence > ? ORDER BY sequence LIMIT ?"
-        return await self._events(where, (self.source(stream), after, limit))
+        return await self._events(self.source(stream), after + 1, HIGHEST, limit)
 
     async def mark(self, delivered: Mapping[str, int]) -> None:
         """Remember that the broker has acknowledged everything up to these sequences; a cursor never goes back."""
-        rows = [(sequence, self.source(stream)) for stream, sequence in delivered.items()]
+        moved = {self.source(stream): sequence for stream, sequence in delivered.items()}
 
         async def work(connection: aiosqlite.Connection) -> None:
-            await connection.executemany("UPDATE stream SET delivered = max(delivered, ?) WHERE source = ?", rows)
+            for head in await read_heads(connection):
+                if moved.get(head.source, 0) > head.delivered:
+                    await write_delivered(connection, head.stream, moved[head.source])
 
         await self._database.transaction(work)
         for stream, sequence in delivered.items():
             self._delivered[stream] = max(self._delivered[stream], sequence)
 
     async def anchor(self) -> None:
-        """Have the anchor vouch for everything committed so far: one durable write."""
+        """Have the anchor vouch for everything committed so far: one durable write.
 
-        async def work(connection: aiosqlite.Connection) -> dict[str, tuple[int, str]]:
-            heads = {name: await read_head(connection, self._database, name) for name in self._present}
-            return {name: (head.sequence, head.digest) for name, head in heads.items()}
+        Raises:
+            StoreError: it cannot be written.
+        """
+        await self._database.uncancelled(self._vouch())
 
-        heads = await self._database.transaction(work)
-        vouched = Vouched(self._database.store_uuid, heads)
-        await asyncio.to_thread(self._database.anchor.write, vouched)
-        self._anchored.update({name: sequence for name, (sequence, _) in heads.items()})
+    async def _vouch(self) -> None:
+        async with self._anchoring:  # an older anchor must never replace a newer one
+
+            async def work(connection: aiosqlite.Connection) -> dict[str, Head]:
+                return {name: await read_head(connection, self._database, name) for name in self._present}
+
+            heads = await self._database.transaction(work)
+            vouched = {name: (head.sequence, head.digest) for name, head in heads.items()}
+            await asyncio.to_thread(self._database.anchor.write, Vouched(self._database.store_uuid, vouched))
+            self._anchored.update({name: head.sequence for name, head in heads.items()})
 
     async def replay(self, source: str, first: int, last: int, limit: int) -> Replay:
         """Stored events `first` to `last` of `source`, at most `limit`; also of an earlier uuid of this database.
@@ -127,25 +137,32 @@ class Outbox:
         Raises:
             StoreCorrupt: a row does not match its hash.
         """
-        where = "WHERE stream.source = ? AND sequence BETWEEN ? AND ? ORDER BY sequence LIMIT ?"
-        return Replay(await self._events(where, (source, first, last, limit)))
+        return Replay(await self._events(source, first, last, limit))
 
     async def oldest_undelivered(self, stream: str) -> datetime | None:
         """When the oldest event not yet acknowledged was recorded."""
         found = await self.unsent(stream, self.delivered(stream), 1)
         return found[0].recorded if found else None
 
-    async def _events(self, where: str, values: tuple[Any, ...]) -> list[StoredEvent]:
+    async def _events(self, source: str, first: int, last: int, limit: int) -> list[StoredEvent]:
         async def work(connection: aiosqlite.Connection) -> list[StoredEvent]:
-            async with connection.execute(f"{_SELECT} {where}", values) as cursor:
-                return [_event(row) for row in await cursor.fetchall()]
+            heads = await read_heads(connection)
+            head = next((head for head in heads if head.source == source), None)
+            return [] if head is None else await read_events(connection, head, first, last, limit)
 
         return await self._database.transaction(work)
 
 
-def _event(row: Any) -> StoredEvent:
-    source, name, stream, sequence, identity, kind, topic, recorded, payload, digest = row
-    if digest != row_hash(stream, sequence, identity, kind, topic, recorded, payload):
-        msg = f"event {sequence} of {source} does not match its hash; restore the database from a backup"
-        raise StoreCorrupt(msg)
-    return StoredEvent(source, name, sequence, identity, kind, topic, payload, from_text(recorded))
+async def read_events(
+    connection: aiosqlite.Connection, head: Head, first: int, last: int, limit: int = _ALL
+) -> list[StoredEvent]:
+    """Events of a stream in order. Raises StoreCorrupt where a row does not match its hash."""
+    async with connection.execute(_EVENTS, (head.stream, first, last, limit)) as cursor:
+        return [_event(head, row) for row in await cursor.fetchall()]
+
+
+def _event(head: Head, row: Any) -> StoredEvent:
+    *columns, payload, digest = row
+    checked(f"event {columns[1]} of {head.source}", (*columns, sha256(payload)), digest)
+    _, sequence, identity, kind, topic, recorded = columns
+    return StoredEvent(head.source, head.name, sequence, identity, kind, topic, payload, from_text(recorded))

@@ -1,29 +1,41 @@
 """Pruning: only what was delivered and is past the replay window; sooner only when the store runs full.
 
-One transaction records up to where (`pruned`, with the hash there) and deletes; triggers refuse any other deletion
+The window runs from the delivery, not from the event: after a long outage receivers can still ask for a replay. One
+transaction records up to where (`pruned`, with the hash there) and deletes; triggers refuse any other deletion
 (reliability.md, invariant 7).
 """
 
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
 import aiosqlite
 
 from edge_agent.clock import Clock
-from edge_agent.store.database import Database
-from edge_agent.store.rows import sha256, to_text
+from edge_agent.store.database import Database, one_value
+from edge_agent.store.rows import from_text, sha256, to_text
+from edge_agent.store.streams import Head, read_heads
 
 FULL_SHARE = 0.8
 """Above this share of the page cap the oldest delivered events go before their time."""
 BATCH = 2_000
 """Events deleted in one transaction at the most."""
+EARLY_BATCH = 100
+"""The same for events that go before their time: no more than needed."""
+
+_RESERVE_PAGES = 64
+"""Pages above the cap that pruning alone may use: deleting must work in a store that is full."""
+_NOTES_PER_WINDOW = 8
+_LAST_NOTE = "SELECT sequence, at FROM acceptance WHERE stream = ? ORDER BY sequence DESC LIMIT 1"
+_FIRST_DELIVERED = "SELECT rowid FROM event WHERE stream = ? AND sequence <= ? ORDER BY sequence LIMIT 1"
+_TO_GO = "SELECT sequence FROM event WHERE stream = ? AND sequence <= ? ORDER BY sequence LIMIT ?"
 
 
 class Pruner:
-    """Prunes every `period` seconds."""
+    """Prunes every `period` seconds, and as soon as the store is full."""
 
     def __init__(self, database: Database, keep_sent: timedelta, clock: Clock, period: float = 60.0) -> None:
         self._database = database
@@ -35,7 +47,10 @@ class Pruner:
         """Prune for ever."""
         while True:
             await self.prune()
-            await asyncio.sleep(self._period)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._period):
+                    await self._database.full.wait()
+            self._database.full.clear()
 
     async def prune(self) -> int:
         """Delete what may go now; returns how many events went."""
@@ -46,33 +61,70 @@ class Pruner:
         return gone
 
     async def _batch(self, connection: aiosqlite.Connection, now: datetime) -> int:
-        early = await _fill(connection) > FULL_SHARE
-        before = to_text(now if early else now - self._keep_sent)
-        gone = 0
-        for stream, delivered in await _all(connection, "SELECT id, delivered FROM stream"):
-            rows = await _all(
-                connection,
-                "SELECT sequence, payload FROM event WHERE stream = ? AND sequence <= ? AND recorded < ?"
-                " ORDER BY sequence LIMIT ?",
-                (stream, delivered, before, BATCH),
+        cap = int(await one_value(connection, "PRAGMA max_page_count"))
+        await connection.execute(f"PRAGMA max_page_count = {cap + _RESERVE_PAGES}")
+        try:
+            heads = await read_heads(connection)
+            if await _fill(connection, cap) > FULL_SHARE:
+                oldest = await _oldest_delivered(connection, heads)
+                return 0 if oldest is None else await _delete(connection, oldest, oldest.delivered, EARLY_BATCH, now)
+            gone = 0
+            for head in heads:
+                await self._note(connection, head, now)
+                gone += await _delete(connection, head, await self._past_window(connection, head, now), BATCH, now)
+            return gone
+        finally:
+            await connection.execute(f"PRAGMA max_page_count = {cap}")
+
+    async def _note(self, connection: aiosqlite.Connection, head: Head, now: datetime) -> None:
+        """Note now and then up to where a stream is delivered."""
+        rows = await _all(connection, _LAST_NOTE, (head.stream,))
+        sequence, at = (rows[0][0], from_text(rows[0][1])) if rows else (0, None)
+        due = at is None or abs(now - at) >= self._keep_sent / _NOTES_PER_WINDOW
+        if head.delivered > sequence and due:
+            await connection.execute(
+                "INSERT INTO acceptance (stream, sequence, at) VALUES (?, ?, ?)",
+                (head.stream, head.delivered, to_text(now)),
             )
-            if rows:
-                last, payload = rows[-1]
-                await connection.execute(
-                    "INSERT INTO pruned (stream, to_sequence, head_hash, at) VALUES (?, ?, ?, ?)",
-                    (stream, last, sha256(payload), to_text(now)),
-                )
-                await connection.execute("DELETE FROM event WHERE stream = ? AND sequence <= ?", (stream, last))
-                gone += len(rows)
-        return gone
+
+    async def _past_window(self, connection: aiosqlite.Connection, head: Head, now: datetime) -> int:
+        """Up to where a stream was delivered a whole window ago."""
+        sql = "SELECT max(sequence) FROM acceptance WHERE stream = ? AND at <= ?"
+        rows = await _all(connection, sql, (head.stream, to_text(now - self._keep_sent)))
+        return min(rows[0][0] or 0, head.delivered)
 
 
-async def _fill(connection: aiosqlite.Connection) -> float:
+async def _delete(connection: aiosqlite.Connection, head: Head, up_to: int, most: int, now: datetime) -> int:
+    """Delete events of a stream up to `up_to`, at most `most`; returns how many."""
+    rows = await _all(connection, _TO_GO, (head.stream, up_to, most))
+    if not rows:
+        return 0
+    last = rows[-1][0]
+    payloads = await _all(
+        connection, "SELECT payload FROM event WHERE stream = ? AND sequence = ?", (head.stream, last)
+    )
+    await connection.execute(
+        "INSERT INTO pruned (stream, to_sequence, head_hash, at) VALUES (?, ?, ?, ?)",
+        (head.stream, last, sha256(payloads[0][0]), to_text(now)),
+    )
+    await connection.execute("DELETE FROM event WHERE stream = ? AND sequence <= ?", (head.stream, last))
+    await connection.execute("DELETE FROM acceptance WHERE stream = ? AND sequence < ?", (head.stream, last))
+    return len(rows)
+
+
+async def _oldest_delivered(connection: aiosqlite.Connection, heads: list[Head]) -> Head | None:
+    """The stream with the earliest commit among what is delivered and still here."""
+    first = [(await _all(connection, _FIRST_DELIVERED, (head.stream, head.delivered)), head) for head in heads]
+    found = [(rows[0][0], head) for rows, head in first if rows]
+    return min(found, key=lambda one: one[0])[1] if found else None
+
+
+async def _fill(connection: aiosqlite.Connection, cap: int) -> float:
     """The share of the page cap that is in use."""
-    used, free, cap = [
-        (await _all(connection, f"PRAGMA {name}"))[0][0] for name in ("page_count", "freelist_count", "max_page_count")
-    ]
-    return float(used - free) / float(cap)
+    used = int(await one_value(connection, "PRAGMA page_count")) - int(
+        await one_value(connection, "PRAGMA freelist_count")
+    )
+    return used / cap
 
 
 async def _all(connection: aiosqlite.Connection, sql: str, values: tuple[Any, ...] = ()) -> list[Any]:

@@ -9,9 +9,13 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from edge_agent.errors import StoreError
 from edge_agent.model.movement import LineState
-from edge_agent.store import ledger
+from edge_agent.store import ledger, reviews
+from edge_agent.store.keys import total_key
+from edge_agent.store.readonly import readonly
+from edge_agent.store.reviews import StoredReview
+from edge_agent.store.rows import to_text
+from edge_agent.store.streams import STREAMS, head_of
 
 
 class Reader:
@@ -19,29 +23,24 @@ class Reader:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
-        connection.row_factory = sqlite3.Row
 
     def totals(self) -> dict[str, Decimal]:
         """Booked quantities by `<event>/<material>/<order>/<location>`."""
-        with _plain(self._connection) as connection:
-            return ledger.totals(connection)
+        return ledger.totals(self._connection)
 
     def pending(self) -> dict[str, Decimal]:
         """Quantities not yet cut into events, by the same keys."""
-        with _plain(self._connection) as connection:
-            return ledger.totals(connection, (LineState.PENDING,))
+        return ledger.totals(self._connection, (LineState.PENDING,))
 
     def imbalances(self) -> list[ledger.Imbalance]:
         """Epochs whose lines do not add up."""
-        with _plain(self._connection) as connection:
-            return ledger.imbalances(connection)
+        return ledger.imbalances(self._connection)
 
     def reviews(self, *, everything: bool = False) -> list[dict[str, Any]]:
         """Open reviews, oldest first; or all of them."""
-        rows = self._connection.execute(
-            "SELECT * FROM review WHERE status = 'open' OR ? ORDER BY opened, id", (everything,)
-        )
-        return [_review(row) for row in rows]
+        rows = self._connection.execute(f"{reviews.SELECT} ORDER BY opened, id")
+        found = [reviews.stored_review(row) for row in rows]
+        return [_review(one) for one in found if everything or one.status == reviews.OPEN]
 
     def gaps(self) -> list[dict[str, Any]]:
         """What could not be seen, with bounds."""
@@ -59,18 +58,23 @@ class Reader:
                 "until": row["until"],
                 "message": row["message"],
             }
-            for row in self._connection.execute("SELECT * FROM gap ORDER BY since, id")
+            for row in ledger.gaps(self._connection)
         ]
 
     def streams(self) -> list[dict[str, Any]]:
         """Every stream: head, delivered, what waits, and since when."""
-        sql = """
-            SELECT source, name, head, delivered, head - delivered AS waiting,
-                   (SELECT recorded FROM event WHERE event.stream = s.id AND sequence = s.delivered + 1)
-                       AS oldest_waiting
-            FROM stream AS s ORDER BY id
-        """
-        return [dict(row) for row in self._connection.execute(sql)]
+        heads = [head_of(row) for row in self._connection.execute(f"{STREAMS} ORDER BY s.id")]
+        return [
+            {
+                "source": head.source,
+                "name": head.name,
+                "head": head.sequence,
+                "delivered": head.delivered,
+                "waiting": head.sequence - head.delivered,
+                "oldest_waiting": self._recorded(head.stream, head.delivered + 1),
+            }
+            for head in heads
+        ]
 
     def size(self) -> dict[str, int]:
         """Bytes in use, and of the file."""
@@ -80,6 +84,11 @@ class Reader:
         )
         return {"used": (used - free) * page, "file": used * page}
 
+    def _recorded(self, stream: int, sequence: int) -> str | None:
+        sql = "SELECT recorded FROM event WHERE stream = ? AND sequence = ?"
+        row = self._connection.execute(sql, (stream, sequence)).fetchone()
+        return None if row is None else str(row[0])
+
 
 @contextmanager
 def open_reader(path: Path) -> Iterator[Reader]:
@@ -88,35 +97,15 @@ def open_reader(path: Path) -> Iterator[Reader]:
     Raises:
         StoreError: there is no store, or it cannot be read.
     """
-    try:
-        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=5)
-    except sqlite3.Error as error:
-        msg = f"no store at {path} ({error}); name its directory with --data"
-        raise StoreError(msg) from error
-    try:
+    with readonly(path) as connection:
         yield Reader(connection)
-    except sqlite3.Error as error:
-        msg = f"{path} cannot be read: {error}"
-        raise StoreError(msg) from error
-    finally:
-        connection.close()
 
 
-@contextmanager
-def _plain(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
-    """Rows as plain tuples."""
-    connection.row_factory = None
-    try:
-        yield connection
-    finally:
-        connection.row_factory = sqlite3.Row
-
-
-def _review(row: sqlite3.Row) -> dict[str, Any]:
-    review = ledger.decoded(row["id"], row["body"], row["event_id"], row["hash"])
+def _review(stored: StoredReview) -> dict[str, Any]:
+    review = stored.review
     return {
         "id": review.id,
-        "key": row["total_key"],
+        "key": total_key(review.key),
         "rule": review.key.rule,
         "cause": str(review.cause),
         "candidates": [
@@ -128,5 +117,10 @@ def _review(row: sqlite3.Row) -> dict[str, Any]:
         "since": review.line.start_time.isoformat(),
         "until": review.line.time.isoformat(),
         "raw": {"before": review.line.evidence.raw_before, "after": review.line.evidence.raw_after},
-        **{name: row[name] for name in ("opened", "status", "candidate", "decided_by", "reason", "decided")},
+        "opened": to_text(review.opened),
+        "status": stored.status,
+        "candidate": stored.candidate,
+        "decided_by": stored.decided_by,
+        "reason": stored.reason,
+        "decided": stored.decided,
     }

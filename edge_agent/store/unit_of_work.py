@@ -3,46 +3,32 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import aiosqlite
-from pydantic import TypeAdapter
 
 from edge_agent.errors import NaturalKeyTaken, StoreError
 from edge_agent.model.event import Place, Render, StoredEvent
-from edge_agent.model.movement import Decision, EventDraft, Review
-from edge_agent.model.outcome import LineMark, NaturalKey, Outcome
-from edge_agent.store import checkpoint
+from edge_agent.model.movement import Decision, EventDraft, Gap
+from edge_agent.model.outcome import EpochMark, LineMark, NaturalKey, Outcome
+from edge_agent.store import checkpoint, reviews
 from edge_agent.store.database import Database
 from edge_agent.store.keys import total_key
-from edge_agent.store.rows import row_hash, sha256, to_text
+from edge_agent.store.ledger import GAP_COLUMNS, LINE_COLUMNS
+from edge_agent.store.reviews import StoredReview
+from edge_agent.store.rows import row_hash, sha256, to_text, wide
 from edge_agent.store.streams import Head, read_head, write_head
-
-REVIEW_CODEC: TypeAdapter[Review] = TypeAdapter(Review)
 
 _EVENT = (
     "INSERT INTO event (stream, sequence, id, type, topic, recorded, payload, hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _EPOCH = "INSERT OR REPLACE INTO epoch (rule, epoch, first_raw, last_raw, wraps, modulus) VALUES (?, ?, ?, ?, ?, ?)"
-_LINE = (
-    "INSERT OR REPLACE INTO line (rule, epoch, from_position, to_position, state, total_key, quantity, unit, ended,"
-    " stream, sequence, review) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-)
-_REVIEW = (
-    "INSERT INTO review (id, rule, cause, total_key, body, hash, event_id, opened, status)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'open')"
-)
-_DECIDE = (
-    "UPDATE review SET status = ?, candidate = ?, decided_by = ?, reason = ?, decided = ?"
-    " WHERE id = ? AND status = 'open'"
-)
-_GAP = (
-    "INSERT INTO gap (id, rule, cause, total_key, minimum, maximum, seen, since, until, message)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-)
+_LINE = f"INSERT OR REPLACE INTO line ({LINE_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - fixed text
+_GAP = f"INSERT INTO gap ({GAP_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - fixed text
 
 
 class UnitOfWork:
@@ -84,9 +70,13 @@ class UnitOfWork:
         render: Render,
         recorded: datetime,
     ) -> list[StoredEvent]:
+        to_decide = {d.review.id: await _still_open(connection, d) for d in outcome.decisions}
         await self._take_keys(connection, outcome.natural_keys, recorded)
-        stored = await self._place(connection, outcome.events, heads, render, recorded)
+        causes = {name: review.event_id for name, review in to_decide.items()}
+        stored = await self._place(connection, outcome.events, heads, partial(_rendered, render, causes, recorded))
         await self._write_ledger(connection, outcome, stored, heads)
+        for decision in outcome.decisions:
+            await connection.execute(reviews.DECIDE, reviews.decided_row(to_decide[decision.review.id], decision))
         await self.write_state(connection, outcome)
         self._probe("before-commit")
         return stored
@@ -110,23 +100,16 @@ class UnitOfWork:
         connection: aiosqlite.Connection,
         drafts: list[EventDraft],
         heads: dict[str, Head],
-        render: Render,
-        recorded: datetime,
+        rendered: Callable[[EventDraft, Head], StoredEvent],
     ) -> list[StoredEvent]:
         """Give every draft its sequence number and its place in the chain, and store its bytes."""
         stored = []
         for draft in drafts:
             head = heads.get(draft.stream) or await read_head(connection, self._database, draft.stream)
-            causation = await _opened_by(connection, draft.decision) if draft.decision else None
-            place = Place(head.source, head.sequence + 1, head.digest, recorded, causation)
-            made = render(draft, place)
-            heads[draft.stream] = replace(head, sequence=place.sequence, digest=sha256(made.payload))
-            stored.append(
-                StoredEvent(
-                    head.source, draft.stream, place.sequence, made.id, made.type, made.topic, made.payload, recorded
-                )
-            )
-        await connection.executemany(_EVENT, [_event_row(event, heads[event.stream].stream) for event in stored])
+            event = rendered(draft, head)
+            heads[draft.stream] = replace(head, sequence=event.sequence, digest=sha256(event.payload))
+            stored.append(event)
+        await _many(connection, _EVENT, [_event_row(event, heads[event.stream].stream) for event in stored])
         for stream in {draft.stream for draft in drafts}:
             await write_head(connection, heads[stream])
         return stored
@@ -138,24 +121,12 @@ class UnitOfWork:
         stored: list[StoredEvent],
         heads: dict[str, Head],
     ) -> None:
-        epochs = [(e.rule, e.epoch, e.first_raw, e.last_raw, e.wraps, e.modulus) for e in outcome.epochs.values()]
-        await connection.executemany(_EPOCH, epochs)
-        await connection.executemany(_LINE, [_line_row(mark, stored, heads) for mark in outcome.lines.values()])
+        await _many(connection, _EPOCH, [_epoch_row(mark) for mark in outcome.epochs.values()])
+        await _many(connection, _LINE, [_line_row(mark, stored, heads) for mark in outcome.lines.values()])
         opened = {d.review.id: e.id for d, e in zip(outcome.events, stored, strict=True) if d.review is not None}
-        await connection.executemany(_REVIEW, [_review_row(review, opened[review.id]) for review in outcome.reviews])
-        for decision in outcome.decisions:
-            await _decide(connection, decision)
-        await connection.executemany(
-            _GAP,
-            [
-                (
-                    *(gap.id, gap.key.rule, gap.cause, total_key(gap.key), f"{gap.minimum:f}"),
-                    None if gap.maximum is None else f"{gap.maximum:f}",
-                    *(f"{gap.seen:f}", to_text(gap.since), to_text(gap.until), gap.message),
-                )
-                for gap in outcome.gaps
-            ],
-        )
+        opening = [StoredReview(review, opened[review.id]) for review in outcome.reviews]
+        await _many(connection, reviews.INSERT, [reviews.review_row(review) for review in opening])
+        await _many(connection, _GAP, [_gap_row(gap) for gap in outcome.gaps])
 
 
 def _says_something(outcome: Outcome) -> bool:
@@ -164,44 +135,62 @@ def _says_something(outcome: Outcome) -> bool:
     return bool(state or outcome.events or outcome.lines or outcome.decisions or outcome.natural_keys)
 
 
+def _rendered(
+    render: Render, causes: Mapping[str, str], recorded: datetime, draft: EventDraft, head: Head
+) -> StoredEvent:
+    """The draft as the event that follows `head`; a decided review's own event is its cause."""
+    causation = causes[draft.decision.review.id] if draft.decision else None
+    place = Place(head.source, head.sequence + 1, head.digest, recorded, causation)
+    made = render(draft, place)
+    return StoredEvent(
+        head.source, draft.stream, place.sequence, made.id, made.type, made.topic, made.payload, recorded
+    )
+
+
 def _event_row(event: StoredEvent, stream: int) -> tuple[Any, ...]:
-    columns = (stream, event.sequence, event.id, event.type, event.topic, to_text(event.recorded), event.payload)
-    return (*columns, row_hash(*columns))
+    columns = (stream, event.sequence, event.id, event.type, event.topic, to_text(event.recorded))
+    return (*columns, event.payload, row_hash(*columns, sha256(event.payload)))
+
+
+def _epoch_row(mark: EpochMark) -> tuple[Any, ...]:
+    return (mark.rule, mark.epoch, wide(mark.first_raw), wide(mark.last_raw), mark.wraps, wide(mark.modulus))
 
 
 def _line_row(mark: LineMark, stored: list[StoredEvent], heads: dict[str, Head]) -> tuple[Any, ...]:
     line, proof = mark.line, mark.line.evidence
     event = None if mark.draft is None else stored[mark.draft]
-    return (
-        *(line.key.rule, proof.epoch, proof.from_position, proof.to_position, mark.state, total_key(line.key)),
-        *(f"{line.quantity:f}", line.unit, to_text(line.time)),
+    columns = (
+        *(line.key.rule, proof.epoch, wide(proof.from_position), wide(proof.to_position), str(mark.state)),
+        *(total_key(line.key), f"{line.quantity:f}", line.unit, to_text(line.time)),
         *((None, None) if event is None else (heads[event.stream].stream, event.sequence)),
         mark.review,
     )
+    return (*columns, row_hash(*columns))
 
 
-def _review_row(review: Review, event_id: str) -> tuple[Any, ...]:
-    body = REVIEW_CODEC.dump_json(review).decode()
-    digest = row_hash(review.id, body, event_id)
-    return (
-        *(review.id, review.key.rule, review.cause, total_key(review.key), body, digest, event_id),
-        to_text(review.opened),
+def _gap_row(gap: Gap) -> tuple[Any, ...]:
+    columns = (
+        *(gap.id, gap.key.rule, str(gap.cause), total_key(gap.key), f"{gap.minimum:f}"),
+        None if gap.maximum is None else f"{gap.maximum:f}",
+        *(f"{gap.seen:f}", to_text(gap.since), to_text(gap.until), gap.message),
     )
+    return (*columns, row_hash(*columns))
 
 
-async def _decide(connection: aiosqlite.Connection, decision: Decision) -> None:
-    values = (decision.verdict, decision.candidate, decision.by, decision.reason, to_text(decision.at))
-    cursor = await connection.execute(_DECIDE, (*values, decision.review.id))
-    if cursor.rowcount != 1:
-        msg = f"review {decision.review.id} is not open any more"
-        raise StoreError(msg)
+async def _many(connection: aiosqlite.Connection, sql: str, rows: list[tuple[Any, ...]]) -> None:
+    """All rows in one call; none for none, since every call costs a change of thread."""
+    if rows:
+        await connection.executemany(sql, rows)
 
 
-async def _opened_by(connection: aiosqlite.Connection, decision: Decision) -> str:
-    """The id of the event that announced the review."""
-    async with connection.execute("SELECT event_id FROM review WHERE id = ?", (decision.review.id,)) as cursor:
+async def _still_open(connection: aiosqlite.Connection, decision: Decision) -> StoredReview:
+    """The review as stored. Raises StoreError where it cannot be decided (any more)."""
+    name = decision.review.id
+    async with connection.execute(f"{reviews.SELECT} WHERE id = ?", (name,)) as cursor:
         row = await cursor.fetchone()
     if row is None:
-        msg = f"review {decision.review.id} is not in the store"
-        raise StoreError(msg)
-    return str(row[0])
+        raise StoreError(f"review {name} is not in the store")
+    found = reviews.stored_review(row)
+    if found.status != reviews.OPEN:
+        raise StoreError(f"review {name} is not open any more: {found.status} by {found.decided_by}")
+    return found

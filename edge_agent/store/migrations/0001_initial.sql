@@ -1,5 +1,6 @@
 -- Everything that one transaction must hold together (reliability.md, invariant 1).
--- Quantities are decimal text, positions and raw values 64-bit integers, times RFC 3339 text in UTC.
+-- Quantities are decimal text, times RFC 3339 text in UTC. Positions and raw values are integers; ANY, because those of
+-- a uint64 beyond 64 bits (its modulus is one) are kept as decimal text. `hash` covers the other columns of its row.
 
 CREATE TABLE meta (
     name  TEXT PRIMARY KEY,
@@ -22,8 +23,28 @@ CREATE TABLE stream (
     name      TEXT NOT NULL,
     head      INTEGER NOT NULL,
     head_hash TEXT NOT NULL,
-    delivered INTEGER NOT NULL
+    hash      BLOB NOT NULL
 ) STRICT;
+
+-- Up to where the broker has acknowledged a stream: written by marks, apart from the heads that commits write. Made
+-- together with its stream, so that a mark needs no new page of a store that is full.
+CREATE TABLE delivery (
+    stream    INTEGER PRIMARY KEY REFERENCES stream (id),
+    delivered INTEGER NOT NULL,
+    hash      BLOB NOT NULL
+) STRICT;
+
+CREATE TRIGGER delivery_only_moves_on BEFORE UPDATE ON delivery
+WHEN NEW.delivered < OLD.delivered OR NEW.delivered > (SELECT head FROM stream WHERE id = NEW.stream)
+BEGIN SELECT RAISE(ABORT, 'a cursor only moves on, up to the head'); END;
+
+-- Up to `sequence` everything had been delivered by `at`: the replay window runs from there.
+CREATE TABLE acceptance (
+    stream   INTEGER NOT NULL REFERENCES stream (id),
+    sequence INTEGER NOT NULL,
+    at       TEXT NOT NULL,
+    PRIMARY KEY (stream, sequence)
+) STRICT, WITHOUT ROWID;
 
 -- The exact bytes, for ever: nothing may update, only pruning may delete.
 CREATE TABLE event (
@@ -53,20 +74,24 @@ CREATE TRIGGER event_is_pruned_by_rule BEFORE DELETE ON event
 WHEN OLD.sequence > coalesce((SELECT max(to_sequence) FROM pruned WHERE stream = OLD.stream), 0)
 BEGIN SELECT RAISE(ABORT, 'an event is only deleted by pruning'); END;
 
+CREATE TRIGGER pruned_was_delivered BEFORE INSERT ON pruned
+WHEN NEW.to_sequence > coalesce((SELECT delivered FROM delivery WHERE stream = NEW.stream), 0)
+BEGIN SELECT RAISE(ABORT, 'only what was delivered is pruned'); END;
+
 CREATE TRIGGER pruned_is_immutable BEFORE UPDATE ON pruned
 BEGIN SELECT RAISE(ABORT, 'what was pruned is never changed'); END;
 
 CREATE TRIGGER pruned_stays BEFORE DELETE ON pruned
 BEGIN SELECT RAISE(ABORT, 'what was pruned is never forgotten'); END;
 
--- The accounting identity: what ran through an epoch, from raw values alone ...
+-- The accounting identity: what ran through an epoch, from raw values alone (no hash: the identity notices a change) ...
 CREATE TABLE epoch (
     rule      TEXT NOT NULL,
     epoch     INTEGER NOT NULL,
-    first_raw INTEGER NOT NULL,
-    last_raw  INTEGER NOT NULL,
+    first_raw ANY NOT NULL,
+    last_raw  ANY NOT NULL,
     wraps     INTEGER NOT NULL,
-    modulus   INTEGER NOT NULL,
+    modulus   ANY NOT NULL,
     PRIMARY KEY (rule, epoch)
 ) STRICT, WITHOUT ROWID;
 
@@ -74,8 +99,8 @@ CREATE TABLE epoch (
 CREATE TABLE line (
     rule          TEXT NOT NULL,
     epoch         INTEGER NOT NULL,
-    from_position INTEGER NOT NULL,
-    to_position   INTEGER NOT NULL,
+    from_position ANY NOT NULL,
+    to_position   ANY NOT NULL,
     state         TEXT NOT NULL,
     total_key     TEXT NOT NULL,
     quantity      TEXT NOT NULL,
@@ -84,6 +109,7 @@ CREATE TABLE line (
     stream        INTEGER,
     sequence      INTEGER,
     review        TEXT,
+    hash          BLOB NOT NULL,
     PRIMARY KEY (rule, epoch, from_position)
 ) STRICT, WITHOUT ROWID;
 
@@ -101,14 +127,14 @@ CREATE TABLE review (
     cause      TEXT NOT NULL,
     total_key  TEXT NOT NULL,
     body       TEXT NOT NULL,
-    hash       BLOB NOT NULL,
     event_id   TEXT NOT NULL,
     opened     TEXT NOT NULL,
     status     TEXT NOT NULL CHECK (status IN ('open', 'accepted', 'rejected')),
     candidate  INTEGER,
     decided_by TEXT,
     reason     TEXT,
-    decided    TEXT
+    decided    TEXT,
+    hash       BLOB NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 CREATE TRIGGER review_is_decided_once BEFORE UPDATE ON review WHEN OLD.status <> 'open'
@@ -124,7 +150,8 @@ CREATE TABLE gap (
     seen      TEXT NOT NULL,
     since     TEXT NOT NULL,
     until     TEXT NOT NULL,
-    message   TEXT NOT NULL
+    message   TEXT NOT NULL,
+    hash      BLOB NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 -- Who did what; a chain of its own in commit order, never pruned.

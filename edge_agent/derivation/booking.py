@@ -142,6 +142,20 @@ class Books:
             self._mark(line, LineState.IN_REVIEW, review=name)
         self.count(rule.name, "review")
 
+    def doubt_restored(self, rule: Rule) -> None:
+        """Pending lines of a restored state may have been sent by the lost store: a person decides (invariant 13)."""
+        state = self.rule(rule.name)
+        if state.signal is None or not state.signal.restored or not state.pending:
+            return
+        self.put(rule.name, replace(state, pending=()))
+        for line in state.pending:
+            ways = (
+                Candidate(line.quantity, "was not sent before the restore", line.key),
+                Candidate(Decimal(0), "was sent before the restore", line.key),
+            )
+            message = f"the store was restored: {line.quantity} {line.unit} waited in it and may have been sent since"
+            self.review(rule, Cause.RESTORED, ways, line, quantity_doubted=False, message=message)
+
     def gap(
         self,
         rule: Rule,

@@ -29,6 +29,11 @@ class HandshakeRule:
         """The rule's name."""
         return self.rule.name
 
+    @property
+    def source(self) -> str:
+        """The source its signal comes from."""
+        return self.spec.trigger.source
+
     def state(self, work: Books) -> HandshakeState | None:
         """The latest number; None before the first block."""
         signal = work.rule(self.name).signal

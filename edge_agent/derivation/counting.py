@@ -28,6 +28,11 @@ class CounterRule:
         """The rule's name."""
         return self.rule.name
 
+    @property
+    def source(self) -> str:
+        """The source its signal comes from."""
+        return self.spec.tag.source
+
     def state(self, work: Books) -> CounterState | None:
         """What the counter remembers; None before its first reading."""
         signal = work.rule(self.name).signal

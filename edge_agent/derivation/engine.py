@@ -43,6 +43,10 @@ class Engine:
             self._by_tag[one.spec.tag].append(one)
             if one.spec.epoch_tag is not None:
                 self._by_epoch_tag[one.spec.epoch_tag].append(one)
+        self._by_source: dict[str, list[Rule]] = defaultdict(list)
+        signals: list[CounterRule | HandshakeRule] = [*self._counters, *self._handshakes.values()]
+        for signal in signals:
+            self._by_source[signal.source].append(signal.rule)
         self._by_cadence: dict[str, list[Rule]] = defaultdict(list)
         for rule in rules:
             self._by_cadence[rule.cadence.name].append(rule)
@@ -50,7 +54,7 @@ class Engine:
 
     def handshake_sources(self) -> dict[str, str]:
         """The source that each handshake rule's acknowledgements go to."""
-        return {name: one.spec.trigger.source for name, one in self._handshakes.items()}
+        return {name: one.source for name, one in self._handshakes.items()}
 
     def fold(self, state: State, inputs: Iterable[Input]) -> Outcome:
         """Fold `inputs`, in their order, into what one transaction must hold; `state` itself is not changed."""
@@ -116,6 +120,8 @@ class Engine:
 
     def _source(self, work: Books, change: SourceChange) -> None:
         """A session began or ended. What is seen next spans an outage; a changed StartTime is a sign of a reset."""
+        for rule in self._by_source[change.source]:
+            work.doubt_restored(rule)
         known = work.state.sources.get(change.source)
         if known is None:
             work.state.sources[change.source] = SourceState(change.link, change.start_time)
@@ -131,12 +137,12 @@ class Engine:
         elif change.start_time != known.start_time:
             sign = counter.RESTART
         for one in self._counters:
-            if one.spec.tag.source == change.source:
+            if one.source == change.source:
                 counting.returned(work, one)
                 if sign is not None:
                     counting.sign(work, one, sign)
         for other in self._handshakes.values():
-            if sign is not None and other.spec.trigger.source == change.source:
+            if sign is not None and other.source == change.source:
                 confirming.restarted(work, other)
 
 

@@ -19,7 +19,10 @@ from edge_agent.model.state import CounterState
 from tests.derivation.audit import Script, play, scripts
 
 Patch = pytest.MonkeyPatch
-QUICK = settings(max_examples=200, derandomize=True, database=None, phases=[Phase.generate])
+QUICK = settings(
+    max_examples=5000, derandomize=True, database=None, phases=[Phase.generate], report_multiple_bugs=False
+)
+"""Stops at the first script that shows the bug; which one it is depends on what else is imported."""
 
 
 def books_twice_after_a_hold(patch: Patch) -> None:

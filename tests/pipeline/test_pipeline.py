@@ -18,13 +18,14 @@ from edge_agent.model.confirmation import Acknowledge, Block
 from edge_agent.model.event import Render, StoredEvent
 from edge_agent.model.movement import Decision, EventType, Verdict
 from edge_agent.model.outcome import Outcome
-from edge_agent.model.reading import Cut, Link, Quality, Reading, SourceChange, TagRef
+from edge_agent.model.reading import Cut, Link, Quality, Reading, SourceChange, TagRef, Tick
 from edge_agent.pipeline import Pipeline
 from edge_agent.publishing.encoding import Renderer
 from edge_agent.sources.memory import Memory
 from edge_agent.store.checkpoint import Checkpoint
 from edge_agent.store.database import Database
 from edge_agent.store.ledger import Ledger
+from edge_agent.store.reader import open_reader
 from edge_agent.store.restore import open_store
 from edge_agent.store.unit_of_work import UnitOfWork
 from edge_agent.telemetry.metrics import Counts
@@ -246,6 +247,29 @@ async def test_a_restart_continues_where_the_store_stands(tmp_path: Path) -> Non
         outcome = await again.pipeline.process((Cut(clock.now()),))
         (draft,) = outcome.events
         assert sum(line.quantity for line in draft.lines) == 30
+        assert await Ledger(database).identity() == []
+    finally:
+        await database.close()
+
+
+async def test_after_a_restore_what_was_pending_is_not_sent_but_reviewed(tmp_path: Path) -> None:
+    """The lost store may have cut and sent it: nothing of it is booked by itself (reliability.md, invariant 13)."""
+    async with bench(tmp_path) as made:
+        made.pass_time()
+        await made.pipeline.process((made.reading("bottles_out", 107),))
+        clock = made.clock
+    (tmp_path / "s.db.anchor").unlink()
+    clock.advance(timedelta(seconds=30))
+    database = await open_store(tmp_path / "s.db", agent="l3-edge", max_size=1 << 26, now=clock.now())
+    try:
+        again = Bench(database, clock, [])
+        await again.pipeline.start()
+        await again.pipeline.process((again.up(), again.reading("bottles_out", 130, continuous=False)))
+        assert (await again.pipeline.process((Tick(clock.now()), Cut(clock.now())))).events == []
+        assert await again.events() == ["io.edgeagent.movement.inreview.v1"] * 2
+        with open_reader(tmp_path / "s.db") as reader:
+            quantities = sorted([one["quantity"] for one in review["candidates"]] for review in reader.reviews())
+        assert quantities == [["0", "23"], ["7", "0"]]
         assert await Ledger(database).identity() == []
     finally:
         await database.close()

@@ -35,6 +35,7 @@ from edge_agent.store.database import Database
 from edge_agent.store.ledger import Ledger
 from edge_agent.store.outbox import Outbox
 from edge_agent.store.prune import Pruner
+from edge_agent.store.reader import DATABASE_NAME
 from edge_agent.store.restore import open_store
 from edge_agent.store.unit_of_work import UnitOfWork
 from edge_agent.supervisor import Supervisor
@@ -42,7 +43,6 @@ from edge_agent.telemetry.log import configure_log
 from edge_agent.telemetry.metrics import Counts
 from edge_agent.telemetry.status import Status
 
-DATABASE_NAME = "edge-agent.db"
 _PRUNE_SECONDS = 60
 
 

@@ -13,7 +13,6 @@ import typer
 from edge_agent.errors import AgentUnreachable, ConfigurationError, EdgeAgentError
 
 DEFAULT_DATA = Path("/var/lib/edge-agent")
-DATABASE_NAME = "edge-agent.db"
 EXIT_FINDINGS = 1
 EXIT_UNREACHABLE = 4
 EXIT_CONFIGURATION = 78

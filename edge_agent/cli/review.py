@@ -7,9 +7,9 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from edge_agent.cli.common import DATABASE_NAME, DEFAULT_DATA, Data, Json, clear_errors, print_json
+from edge_agent.cli.common import DEFAULT_DATA, Data, Json, clear_errors, print_json
 from edge_agent.control import ask
-from edge_agent.store.reader import open_reader
+from edge_agent.store.reader import DATABASE_NAME, open_reader
 
 Name = Annotated[str, typer.Argument(metavar="ID", help="The review, as `review list` names it.")]
 By = Annotated[str, typer.Option(help="Who decides: goes into the event and the audit log.")]

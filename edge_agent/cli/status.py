@@ -8,10 +8,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from edge_agent.cli.common import DATABASE_NAME, DEFAULT_DATA, EXIT_FINDINGS, Data, Json, clear_errors, print_json
+from edge_agent.cli.common import DEFAULT_DATA, EXIT_FINDINGS, Data, Json, clear_errors, print_json
 from edge_agent.control import ask
 from edge_agent.errors import AgentUnreachable
-from edge_agent.store.reader import Reader, open_reader
+from edge_agent.store.reader import DATABASE_NAME, Reader, open_reader
 
 
 def register(app: typer.Typer) -> None:

@@ -19,11 +19,10 @@ from edge_agent.control import ask
 from edge_agent.demo.compare import Doubt, Fault, Hole, disagreements
 from edge_agent.demo.processes import Child, DemoError
 from edge_agent.errors import ControlError
-from edge_agent.store.reader import open_reader
+from edge_agent.store.reader import DATABASE_NAME, open_reader
 
 SIMULATORS = "edge_agent_simulators"
 MAP = "bottling-line.yaml"
-DATABASE = "edge-agent.db"
 READY_SECONDS = 30
 QUIET_SECONDS = 20
 DRAIN_SECONDS = 30
@@ -108,7 +107,7 @@ class Plant:
         line, mes, faults = await asyncio.gather(
             self.line.ask("ledger"), self.mes.ask("totals"), self.line.ask("faults")
         )
-        with open_reader(self.data / DATABASE) as reader:
+        with open_reader(self.data / DATABASE_NAME) as reader:
             booked, reviews, gaps = reader.totals(), reader.reviews(), reader.gaps()
         begun = [f"{fault['kind']} {fault['counter'] or ''}".strip() for fault in faults["faults"]]
         return Glance(
@@ -244,7 +243,7 @@ async def _compare(plant: Plant) -> Report:
     line = (await plant.line.ask("ledger"))["ledger"]
     received = (await plant.mes.ask("totals"))["totals"]
     faults = (await plant.line.ask("faults"))["faults"]
-    with open_reader(plant.data / DATABASE) as reader:
+    with open_reader(plant.data / DATABASE_NAME) as reader:
         booked, reviews, gaps = _texts(reader.totals()), reader.reviews(), reader.gaps()
     review = [await _with_truth(plant, item) for item in reviews]
     gap = [await _with_truth(plant, item) for item in gaps]

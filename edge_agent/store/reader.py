@@ -17,6 +17,9 @@ from edge_agent.store.reviews import StoredReview
 from edge_agent.store.rows import to_text
 from edge_agent.store.streams import STREAMS, head_of
 
+DATABASE_NAME = "edge-agent.db"
+"""The database's file name in the data directory."""
+
 
 class Reader:
     """A read-only view of the store."""

@@ -223,7 +223,6 @@ async def test_a_request_is_answered_with_its_own_outcome_or_error(tmp_path: Pat
 async def test_a_review_is_decided_once(tmp_path: Path) -> None:
     async with bench(tmp_path) as made:
         made.pass_time()
-        made.block(1, -1)
         outcome = await made.pipeline.process((made.block(1, -1),))
         (review,) = outcome.reviews
         decision = Decision(review, Verdict.REJECTED, None, "A. Kern", "scrapped", made.clock.now().wall)

@@ -127,7 +127,6 @@ async def test_status_and_backlog_with_the_agent_up_and_down(made: Plant) -> Non
 
 async def test_sigterm_ends_it_cleanly_and_does_not_cut(made: Plant) -> None:
     await made.run()
-    await asyncio.sleep(0)
     ended = await made.agent.ask("stop")
     assert ended == {"ended": True, "code": 0}
     assert "Traceback" not in made.log()

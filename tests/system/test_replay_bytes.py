@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import json
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
-from edge_agent.store.outbox import Outbox
-from edge_agent.store.restore import open_store
-from tests.system.virtual_plant import DATABASE, START, bottling_map, virtual_plant
+from edge_agent.broker import Message, Received
+from edge_agent.inbound.commands import Commands
+from edge_agent.model.event import StoredEvent
+from edge_agent.store.prune import Pruner
+from tests.system.virtual_plant import VirtualPlant, bottling_map, virtual_plant
 
 
 async def test_a_replay_after_map_and_version_changed_has_the_same_sha256(tmp_path: Path) -> None:
@@ -37,14 +44,56 @@ async def test_a_replay_after_map_and_version_changed_has_the_same_sha256(tmp_pa
 
 
 async def test_what_is_pruned_is_answered_as_unavailable(tmp_path: Path) -> None:
+    """Past the replay window a replay says so instead of sending; what came later is still sent, byte for byte."""
     async with virtual_plant(tmp_path, seed=9, duration=timedelta(minutes=10)) as plant:
-        source = plant.outbox.source("routine")
-        assert (await plant.outbox.replay(source, 1, 5, 10)).events == []
-    database = await open_store(tmp_path / DATABASE, agent="l3-edge", max_size=1 << 28, now=plant.clock.now())
-    try:
-        outbox = Outbox(database, ("routine",))
-        await outbox.load()
-        assert (await outbox.replay("urn:edgeagent:other:x:routine", 1, 5, 10)).events == []
-    finally:
-        await database.close()
-    assert plant.clock.now().wall >= START
+        pruner = Pruner(plant.database, timedelta(days=90), plant.clock)
+        plant.line.start()
+        await plant.run(timedelta(minutes=2))
+        await plant.deliver()
+        source, gone = plant.outbox.source("routine"), plant.outbox.head("routine")
+        assert await pruner.prune() == 0, "delivered just now: the window has only begun"
+        plant.clock.advance(timedelta(days=91))
+        assert await pruner.prune() >= gone
+        await plant.run(timedelta(minutes=2))
+        await plant.deliver()
+        last = plant.outbox.head("routine")
+        assert last > gone > 0
+
+        sent, summary = await _replayed(plant, source, 1, last)
+
+        assert summary["unavailable"] == [[1, gone]]
+        assert [event.sequence for event in sent] == list(range(gone + 1, last + 1))
+
+
+async def _replayed(
+    plant: VirtualPlant, source: str, first: int, last: int
+) -> tuple[list[StoredEvent], dict[str, Any]]:
+    """What `cmd/replay` sends again, and the summary it answers with."""
+    sent: list[StoredEvent] = []
+    replies: list[Message] = []
+
+    async def resend(events: Sequence[StoredEvent]) -> int:
+        sent.extend(events)
+        return len(events)
+
+    commands = Commands(
+        "l3-edge",
+        "cmd/replay",
+        plant.outbox.streams,
+        plant.outbox,
+        resend=resend,
+        reply=replies.append,
+        clock=plant.clock,
+        audit=lambda _handled: None,
+    )
+    command = json.dumps({"source": source, "from": first, "to": last}).encode()
+    commands.received(Received("cmd/replay", command, retained=False))
+    running = asyncio.create_task(commands.run())
+    async with asyncio.timeout(20):
+        while not replies:
+            await asyncio.sleep(0.01)
+    running.cancel()
+    with suppress(asyncio.CancelledError):
+        await running
+    summary: dict[str, Any] = json.loads(replies[0].payload)
+    return sent, summary

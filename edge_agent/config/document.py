@@ -29,6 +29,7 @@ from edge_agent.config.leaves import (
     Root,
     Size,
     Text,
+    Texts,
     TimeOfDay,
     Token,
     UnitCode,
@@ -37,12 +38,12 @@ from edge_agent.config.leaves import (
     Whole,
 )
 from edge_agent.config.section import Section
-from edge_agent.config.tagmap import Posting, TagType, Unproven, WhenFull
+from edge_agent.config.tagmap import CutAt, MqttProtocol, Parity, Posting, TagType, Unproven, WhenFull
 from edge_agent.config.yaml_nodes import Map
 
 SCHEMA = 1
 WORD_ORDERS = ("ABCD", "CDAB", "BADC", "DCBA")
-EXTRA_CUTS = ("order-change", "lot-change", "shift-end")
+EXTRA_CUTS = tuple(cut.value for cut in CutAt)
 STOCK_TYPES = ("available", "quality_inspection", "blocked", "in_transit", "wip")
 OPC_UA_SOURCE, MODBUS_SOURCE = "<opcua>", "<modbus>"
 """Tags of the union of sources; no key of a map looks like this."""
@@ -89,7 +90,15 @@ class LoginSection(Section):
 class MqttSection(Section):
     """The broker."""
 
-    url: Text = Field(description="mqtt:// or mqtts://, host and port.", examples=["mqtts://broker.plant.example:8883"])
+    url: Texts = Field(
+        description="mqtt:// or mqtts://, host and port; or a list of them, the preferred one first.",
+        examples=["mqtts://broker.plant.example:8883"],
+    )
+    protocol: Annotated[MqttProtocol, MemberOf(MqttProtocol)] = Field(
+        MqttProtocol.AUTO,
+        description="The version spoken, quoted; auto is 5 where the broker speaks it, else 3.1.1.",
+        examples=["auto", "5", "3.1.1"],
+    )
     root: Root = Field(description="First level or levels of every topic.", examples=["mat"])
     tls: TlsSection | None = Field(None, description="Files for mqtts://.")
     login: LoginSection | None = Field(None, description="User and password file.")
@@ -105,6 +114,13 @@ class BufferSection(Section):
     )
 
 
+class ApplicationSection(Section):
+    """The agent's application instance certificate, where it shall not make one by itself; PEM or DER."""
+
+    cert: FileName = Field(description="The certificate, with the application's URI.", examples=["pki/l3.der"])
+    key: FileName = Field(description="Its private key, mode 600.", examples=["pki/l3.key"])
+
+
 class OpcUaSection(Section):
     """An OPC UA server."""
 
@@ -115,21 +131,45 @@ class OpcUaSection(Section):
         examples=["Basic256Sha256/SignAndEncrypt", "None"],
     )
     login: LoginSection | None = Field(None, description="User and password file.")
+    trust: FileName | None = Field(
+        None,
+        description="The server's certificate, PEM or DER; else those in the data directory's pki/trusted are trusted.",
+        examples=["pki/filler.der"],
+    )
+    application: ApplicationSection | None = Field(
+        None, description="The agent's own certificate; else it makes one, in the data directory's pki/own."
+    )
     namespaces: dict[Identifier, Text] = Field(
         {}, description="Short names for namespace URIs, used as {name} in nodes.", examples=[{"pv": "urn:plc:pv"}]
     )
     sample: Duration = Field(description="Sampling period asked of the server.", examples=["100 ms"])
 
 
+class SerialSection(Section):
+    """A serial line; by default as the standard recommends: 19200 baud, even parity, one stop bit."""
+
+    baud: Whole = Field(19_200, description="Bits per second.", examples=[19_200])
+    parity: Annotated[Parity, MemberOf(Parity)] = Field(Parity.EVEN, description="The parity bit.", examples=["even"])
+    stop_bits: Whole | None = Field(None, description="1 or 2; without parity 2 by default, else 1.", examples=[1])
+
+
 class ModbusSection(Section):
     """A Modbus device."""
 
-    modbus: Text = Field(description="The device's address.", examples=["tcp://10.3.0.40:502"])
+    modbus: Text = Field(
+        description="tcp:// with host and port, or rtu: with the serial line's device file.",
+        examples=["tcp://10.3.0.40:502", "rtu:/dev/ttyUSB0"],
+    )
     unit_id: Whole = Field(description="Unit identifier, 0 to 255.", examples=[1])
     order: Annotated[str, OneOf(*WORD_ORDERS)] = Field(
         description="Byte order of values of several registers; ABCD is big-endian.", examples=["CDAB"]
     )
     poll: Duration = Field(description="Polling period.", examples=["2 s"])
+    timeout: Duration | None = Field(None, description="How long an answer may take; 1 s by default.", examples=["1 s"])
+    max_registers: Whole | None = Field(
+        None, description="Most registers in one request; 125 by default, as the protocol allows.", examples=[125]
+    )
+    serial: SerialSection | None = Field(None, description="The serial line of an rtu: address.")
 
 
 def _protocol(value: Any) -> str | None:

@@ -6,18 +6,19 @@ from dataclasses import dataclass
 from pathlib import Path as FilePath
 
 from edge_agent.config.codes import Code
-from edge_agent.config.document import LoginSection, ModbusSection, OpcUaSection
+from edge_agent.config.document import ApplicationSection, LoginSection, ModbusSection, OpcUaSection
 from edge_agent.config.findings import Unfit, shown
 from edge_agent.config.paths import inside
 from edge_agent.config.report import Path, Report
-from edge_agent.config.tagmap import ModbusSource, OpcUaSource, Source
-from edge_agent.config.urls import MODBUS_PORTS, OPCUA_PORTS, endpoint
+from edge_agent.config.resolve_modbus import resolve_modbus
+from edge_agent.config.tagmap import Application, OpcUaSource, Source
+from edge_agent.config.urls import OPCUA_PORTS, endpoint
 
 NO_SECURITY = "None"
-POLICIES = ("Basic256Sha256", "Aes256Sha256RsaPss")
-MODE = "SignAndEncrypt"
+POLICIES = ("Basic256Sha256", "Aes256Sha256RsaPss", "Aes128Sha256RsaOaep")
+MODES = ("SignAndEncrypt", "Sign")
 _OLD_POLICIES = frozenset({"Basic128Rsa15", "Basic256"})
-_HIGHEST_UNIT = 255
+_ADVICE = f"write {POLICIES[0]}/{MODES[0]}, or None on purpose"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ def resolve_sources(sections: dict[str, OpcUaSection | ModbusSection], report: R
         if isinstance(section, OpcUaSection):
             source = _opcua(name, section, report, path)
         else:
-            source = _modbus(name, section, report, path)
+            source = resolve_modbus(name, section, report, path)
         if source is not None:
             found[name] = source
     return found
@@ -48,12 +49,15 @@ def _opcua(name: str, section: OpcUaSection, report: Report, path: Path) -> OpcU
     login = resolve_login(section.login, report, (*path, "login"))
     if section.security is None:
         message = f"the source {shown(name)} does not say how it is secured"
-        advice = f"write security: {POLICIES[0]}/{MODE}; or security: None, on purpose"
-        report.error(path, Code.NO_SECURITY, message, advice, key=True)
+        report.error(path, Code.NO_SECURITY, message, f"in `security`, {_ADVICE}", key=True)
         return None
     security = report.attempt((*path, "security"), _security, section.security)
+    trust = _file(section.trust, report, (*path, "trust"))
+    application = _application(section.application, report, (*path, "application"))
     if where is None or login is None or security is None:
         return None
+    if security == NO_SECURITY:
+        _refuse_idle(section, report, path)
     return OpcUaSource(
         name=name,
         url=where.url,
@@ -62,32 +66,40 @@ def _opcua(name: str, section: OpcUaSection, report: Report, path: Path) -> OpcU
         security=None if security == NO_SECURITY else security,
         user=login.user,
         password_file=login.password_file,
+        trust=trust,
+        application=application,
     )
 
 
 def _security(text: str) -> str:
-    """`None` or `Policy/SignAndEncrypt`. Raises Unfit (reliability.md, Security)."""
-    known = (NO_SECURITY, *(f"{policy}/{MODE}" for policy in POLICIES))
-    if text in known:
-        return text
+    """`None` or `Policy/Mode`. Raises Unfit (reliability.md, Security)."""
     policy, _, mode = text.partition("/")
-    advice = f"write {POLICIES[0]}/{MODE}, or None on purpose"
+    if text == NO_SECURITY or (policy in POLICIES and mode in MODES):
+        return text
     if policy in _OLD_POLICIES:
-        raise Unfit(Code.NO_SECURITY, f"{shown(policy)} is broken and deprecated (OPC 10000-7)", advice)
-    if policy in POLICIES and mode:
-        raise Unfit(Code.NO_SECURITY, f"{shown(mode)} leaves the traffic readable; only {MODE} is used", advice)
-    raise Unfit(Code.NO_SECURITY, f"{shown(text)} is not a security this agent knows", advice)
+        raise Unfit(Code.NO_SECURITY, f"{shown(policy)} is broken and deprecated (OPC 10000-7)", _ADVICE)
+    raise Unfit(Code.NO_SECURITY, f"{shown(text)} is not a security this agent knows", _ADVICE)
 
 
-def _modbus(name: str, section: ModbusSection, report: Report, path: Path) -> ModbusSource | None:
-    where = report.attempt((*path, "modbus"), endpoint, section.modbus, MODBUS_PORTS)
-    if not 0 <= section.unit_id <= _HIGHEST_UNIT:
-        message = f"unit identifier {section.unit_id} is not between 0 and {_HIGHEST_UNIT}"
-        report.error((*path, "unit_id"), Code.OUT_OF_RANGE, message)
+def _application(section: ApplicationSection | None, report: Report, path: Path) -> Application | None:
+    if section is None:
         return None
-    if where is None:
-        return None
-    return ModbusSource(name, where.url, section.unit_id, section.order, section.poll)
+    cert = _file(section.cert, report, (*path, "cert"))
+    key = _file(section.key, report, (*path, "key"), secret=True)
+    return None if cert is None or key is None else Application(cert, key)
+
+
+def _file(text: str | None, report: Report, place: Path, *, secret: bool = False) -> FilePath | None:
+    return None if text is None else report.attempt(place, inside, report.directory(place), text, secret=secret)
+
+
+def _refuse_idle(section: OpcUaSection, report: Report, path: Path) -> None:
+    """Certificates that nothing would look at; `trust` is looked at where a password is encrypted for the server."""
+    idle = [("application", section.application), ("trust", None if section.login else section.trust)]
+    for key, given in idle:
+        if given is not None:
+            message = f"without security, `{key}` means nothing"
+            report.error((*path, key), Code.CONFLICT, message, f"{_ADVICE}, or remove `{key}`", key=True)
 
 
 def resolve_login(section: LoginSection | None, report: Report, path: Path) -> Login | None:

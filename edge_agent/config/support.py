@@ -34,18 +34,9 @@ def _is(*words: str) -> Callable[[str], bool]:
 
 
 NOT_RUN = (
-    Feature(Code.NOT_RUN_SOURCE, "Modbus sources", "sources/*/modbus"),
-    Feature(Code.NOT_RUN_SECURITY, "OPC UA security other than None", "sources/*/security", _other_than("None")),
-    Feature(Code.NOT_RUN_SECURITY, "login on OPC UA", "sources/*/login"),
-    Feature(Code.NOT_RUN_BROKER, "mqtts", "mqtt/url", lambda url: url.lower().startswith("mqtts:")),
-    Feature(Code.NOT_RUN_BROKER, "tls", "mqtt/tls"),
     Feature(Code.NOT_RUN_MATERIAL, "density", "materials/*/density"),
     Feature(Code.NOT_RUN_MATERIAL, "lot-tracked materials", "materials/*/lot_tracked", _is("true", "True", "TRUE")),
-    Feature(Code.NOT_RUN_MATERIAL, "precision", "materials/*/precision"),
-    Feature(Code.NOT_RUN_CADENCE, "cron", "cadence/*/send", lambda text: text.startswith("cron")),
-    Feature(Code.NOT_RUN_CADENCE, "or_at", "cadence/*/or_at"),
-    Feature(Code.NOT_RUN_CADENCE, "max_qty", "cadence/*/max_qty"),
-    Feature(Code.NOT_RUN_CADENCE, "aligned", "cadence/*/aligned", _other_than("free")),
+    Feature(Code.NOT_RUN_CADENCE, "cutting when the lot changes", "cadence/*/or_at/*", _is("lot-change")),
     Feature(Code.NOT_RUN_CADENCE, "accepted_by", "cadence/*/accepted_by"),
     Feature(Code.NOT_RUN_EVENT, "this event", "movements/*/event", _other_than(*RUN_EVENTS)),
     Feature(Code.NOT_RUN_SIGNAL, "level rules", "movements/*/level"),

@@ -49,8 +49,30 @@ class Tls:
 
 
 @dataclass(frozen=True, slots=True)
+class Address:
+    """Where a broker listens; `host` without brackets."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class MqttProtocol(StrEnum):
+    """The protocol version spoken; `auto` is 5 where the broker speaks it, else 3.1.1."""
+
+    AUTO = "auto"
+    V5 = "5"
+    V3_1_1 = "3.1.1"
+
+
+@dataclass(frozen=True, slots=True)
 class Mqtt:
-    """The broker. `root` is the first level (or levels) of every topic."""
+    """The broker at `host` and `port`, else the first of `others` that answers.
+
+    `root` is the first level (or levels) of every topic. `tls` None means that nothing is encrypted.
+    """
 
     host: str
     port: int
@@ -58,6 +80,13 @@ class Mqtt:
     root: str
     user: str | None = None
     password_file: Path | None = None
+    others: tuple[Address, ...] = ()
+    protocol: MqttProtocol = MqttProtocol.AUTO
+
+    @property
+    def addresses(self) -> tuple[Address, ...]:
+        """Every address, the preferred one first."""
+        return (Address(self.host, self.port), *self.others)
 
 
 class WhenFull(StrEnum):
@@ -76,8 +105,19 @@ class Buffer:
 
 
 @dataclass(frozen=True, slots=True)
+class Application:
+    """The agent's application instance certificate and its private key, where they are given as files."""
+
+    cert: Path
+    key: Path
+
+
+@dataclass(frozen=True, slots=True)
 class OpcUaSource:
-    """One OPC UA session. `security` is None (SecurityPolicy None, named on purpose) or `Policy/Mode`."""
+    """One OPC UA session. `security` is None (SecurityPolicy None, named on purpose) or `Policy/Mode`.
+
+    `trust` is the one server certificate that is trusted, else those in the data directory's `pki/trusted`.
+    """
 
     name: str
     url: str
@@ -86,17 +126,42 @@ class OpcUaSource:
     security: str | None = None
     user: str | None = None
     password_file: Path | None = None
+    trust: Path | None = None
+    application: Application | None = None
+
+
+class Parity(StrEnum):
+    """The parity bit of a serial line."""
+
+    NONE = "none"
+    EVEN = "even"
+    ODD = "odd"
+
+
+@dataclass(frozen=True, slots=True)
+class SerialLine:
+    """A serial line as the standard recommends it (Modbus over Serial Line V1.02, 2.5.1). `baud` in bits per second."""
+
+    baud: int = 19_200
+    parity: Parity = Parity.EVEN
+    stop_bits: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class ModbusSource:
-    """One Modbus device. `order` is the word order of multi-register values."""
+    """One Modbus device at `tcp://host:port`, or on a serial line `rtu:/dev/ttyUSB0`.
+
+    `order` is the word order of multi-register values; `timeout` how long an answer may take.
+    """
 
     name: str
     url: str
     unit_id: int
     order: str
     poll: timedelta
+    timeout: timedelta = timedelta(seconds=1)
+    max_registers: int = 125
+    serial: SerialLine | None = None
 
 
 Source = OpcUaSource | ModbusSource
@@ -187,16 +252,38 @@ class Material:
     unit: Unit
     posting: Posting = Posting.ACTUAL
     lot_tracked: bool = False
+    precision: Decimal | None = None
+    """Quantities are cut down to multiples of this, in `unit`."""
+
+
+class CutAt(StrEnum):
+    """What else cuts pending lines, beside a cadence's own times."""
+
+    ORDER_CHANGE = "order-change"
+    LOT_CHANGE = "lot-change"
+    SHIFT_END = "shift-end"
 
 
 @dataclass(frozen=True, slots=True)
 class Cadence:
-    """When pending lines are cut into an event. `every` None means at once. `stream` carries the events."""
+    """When pending lines are cut into an event. `stream` carries the events.
+
+    `every` counts from the first pending line, or, `aligned`, from the plant's midnight; `cron` has five fields, in the
+    plant's time. Neither of them means at once.
+    """
 
     name: str
     every: timedelta | None
     stream: str
     accepted_by: tuple[str, ...] = ()
+    cron: str | None = None
+    aligned: bool = False
+    or_at: frozenset[CutAt] = frozenset()
+
+    @property
+    def at_once(self) -> bool:
+        """Whether nothing is ever pending."""
+        return self.every is None and self.cron is None
 
 
 class Resets(StrEnum):
@@ -266,7 +353,10 @@ class Handshake:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One movement rule. `factor` turns a raw value into the material's unit, exactly. `was` is its former name."""
+    """One movement rule. `factor` turns a raw value into the material's unit, exactly. `was` is its former name.
+
+    What is pending is cut as soon as it reaches `max_qty`, in the material's unit.
+    """
 
     name: str
     event: EventType
@@ -282,6 +372,7 @@ class Rule:
     on_span: OnSpan = OnSpan.END
     unproven: Unproven = Unproven.REVIEW
     was: str | None = None
+    max_qty: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)

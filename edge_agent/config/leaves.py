@@ -20,7 +20,7 @@ from edge_agent.config.findings import NOWHERE, AlreadyReported, Unfit, one_of, 
 from edge_agent.config.rec20 import check_code
 from edge_agent.config.scalars import Kind
 from edge_agent.config.schedule import Schedule, schedule
-from edge_agent.config.yaml_nodes import Scalar
+from edge_agent.config.yaml_nodes import Scalar, Seq
 from edge_agent.model.reading import TagRef
 
 T = TypeVar("T")
@@ -116,6 +116,15 @@ def _register_text(value: object) -> str:
     return text_of(value)
 
 
+def _texts_of(value: object) -> tuple[str, ...]:
+    """One text, or a list of them with one at least."""
+    if not isinstance(value, Seq):
+        return (text_of(value),)
+    if not value:
+        raise Unfit(Code.NO_VALUE, "the list is empty", "write one entry at least")
+    return tuple(text_of(item) for item in value)
+
+
 class Leaf:
     """Marks a field as read by `read` from its YAML scalar; `schema` is its JSON Schema."""
 
@@ -161,6 +170,16 @@ _NUMBER = r"-?(0|[1-9][0-9]*)(\.[0-9]+)?"
 _AMOUNT = rf"^{_NUMBER} ?[^\s/0-9.][^\s/]*"
 
 Text = Annotated[str, Leaf(_texts(names.check_text), type="string", minLength=1)]
+Texts = Annotated[
+    tuple[str, ...],
+    Leaf(
+        _texts_of,
+        oneOf=[
+            {"type": "string", "minLength": 1},
+            {"type": "array", "items": {"type": "string", "minLength": 1}, "minItems": 1},
+        ],
+    ),
+]
 FileName = Annotated[str, Leaf(text_of, type="string", minLength=1)]
 Label = Annotated[str, Leaf(_texts(names.label), **_NAME)]
 Name = Annotated[str, Leaf(_texts(names.name), **_NAME, pattern=_NAME_PATTERN)]

@@ -101,6 +101,7 @@ def _resolve(draft: Draft, report: Report, digest: str) -> TagMap | None:
     """Names to objects, figures to exact factors; None where a section of its own is missing."""
     units = resolve_units(draft.units, report)
     sources = resolve_sources(draft.sources, report)
+    calendar = None if draft.calendar is None else resolve_calendar(draft.calendar, report)
     world = World(
         report=report,
         draft=draft,
@@ -108,12 +109,11 @@ def _resolve(draft: Draft, report: Report, digest: str) -> TagMap | None:
         tags=resolve_tags(draft, units, report),
         units=units,
         materials=resolve_materials(draft.materials, units, report),
-        cadences=resolve_cadences(draft.cadence, units, report),
+        cadences=resolve_cadences(draft.cadence, calendar, units, report),
     )
     rules = resolve_rules(world)
     check_writes(world)
     ownership = resolve_ownership(draft.ownership, report)
-    calendar = None if draft.calendar is None else resolve_calendar(draft.calendar, report)
     mqtt = None if draft.mqtt is None else resolve_mqtt(draft.mqtt, report)
     if draft.agent is None or draft.line is None or draft.calendar is None or draft.buffer is None:
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from fractions import Fraction
 
 from edge_agent.config.codes import Code
@@ -10,7 +11,9 @@ from edge_agent.config.findings import shown
 from edge_agent.config.quantities import has_few_decimals
 from edge_agent.config.report import Path, Report
 from edge_agent.config.resolve_units import find_unit
-from edge_agent.config.tagmap import Cadence, Material, Unit
+from edge_agent.config.tagmap import Cadence, Calendar, CutAt, Material, Unit
+
+ALIGNED = "clock"
 
 
 def resolve_materials(
@@ -26,7 +29,9 @@ def resolve_materials(
             message = "a quantity has at most nine decimals"
             report.error((*path, "precision"), Code.TOO_MANY_DECIMALS, message, 'write it like "0.001"')
         if unit is not None:
-            found[number] = Material(number, section.name, section.klass, unit, section.posting, section.lot_tracked)
+            found[number] = Material(
+                number, section.name, section.klass, unit, section.posting, section.lot_tracked, section.precision
+            )
     return found
 
 
@@ -48,16 +53,46 @@ def bridges(section: MaterialSection | None, one: Unit, other: Unit, units: dict
     return {one.base, other.base} == {unit.base for unit in ends if unit is not None}
 
 
-def resolve_cadences(sections: dict[str, CadenceSection], units: dict[str, Unit], report: Report) -> dict[str, Cadence]:
-    """Every cadence that has a period or sends at once."""
+def resolve_cadences(
+    sections: dict[str, CadenceSection], calendar: Calendar | None, units: dict[str, Unit], report: Report
+) -> dict[str, Cadence]:
+    """Every cadence; `calendar` None where that is faulty."""
     found = {}
     for name, section in sections.items():
         path: Path = ("cadence", name)
         if section.max_qty is not None:
             find_unit(report, (*path, "max_qty"), section.max_qty.unit, units)
-        if section.aligned is not None and section.send.every is None:
-            message = "`aligned` means something for `every` only"
-            report.error((*path, "aligned"), Code.CONFLICT, message, "remove it", key=True)
-        if section.send.cron is None:
-            found[name] = Cadence(name, section.send.every, section.stream, tuple(section.accepted_by))
+        _check_alignment(section, report, (*path, "aligned"))
+        _check_extra_cuts(section, calendar, report, path)
+        found[name] = Cadence(
+            name,
+            section.send.every,
+            section.stream,
+            tuple(section.accepted_by),
+            section.send.cron,
+            section.aligned == ALIGNED,
+            frozenset(CutAt(word) for word in section.or_at),
+        )
     return found
+
+
+def _check_alignment(section: CadenceSection, report: Report, path: Path) -> None:
+    every = section.send.every
+    if section.aligned is not None and every is None:
+        message = "`aligned` means something for `every` only"
+        report.error(path, Code.CONFLICT, message, "remove it", key=True)
+    elif section.aligned == ALIGNED and every is not None and timedelta(days=1) % every:
+        message = "a day is no whole number of these periods, so they cannot run on the hour"
+        report.error(path, Code.CONFLICT, message, "use a period that divides a day: 5 min, 15 min, 1 h, 8 h", key=True)
+
+
+def _check_extra_cuts(section: CadenceSection, calendar: Calendar | None, report: Report, path: Path) -> None:
+    extra: list[str] = [key for key in ("or_at", "max_qty") if getattr(section, key)]
+    if section.send.every is None and section.send.cron is None:
+        for key in extra:
+            message = f"what is sent at once never waits, so `{key}` means nothing"
+            report.error((*path, key), Code.CONFLICT, message, "remove it", key=True)
+    if CutAt.SHIFT_END in section.or_at and calendar is not None and not calendar.shifts:
+        message = "the calendar has no shifts, so none ever ends"
+        advice = 'add shifts: {early: "06:00", late: "14:00", night: "22:00"} to `calendar`'
+        report.error((*path, "or_at"), Code.CONFLICT, message, advice)

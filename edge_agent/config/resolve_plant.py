@@ -20,9 +20,11 @@ from edge_agent.config.findings import shown
 from edge_agent.config.paths import inside
 from edge_agent.config.report import Path, Report
 from edge_agent.config.resolve_sources import resolve_login
-from edge_agent.config.tagmap import Buffer, Calendar, Line, Mqtt, Ownership, Tls
-from edge_agent.config.urls import MQTT_PORTS, endpoint
+from edge_agent.config.tagmap import Address, Buffer, Calendar, Line, Mqtt, Ownership, Tls
+from edge_agent.config.urls import MQTT_PORTS, Endpoint, endpoint
+from edge_agent.config.yaml_nodes import Seq
 
+_ENCRYPTED = "mqtts"
 _ZONE = re.compile(r"UTC|[A-Z][A-Za-z_]+(/[A-Za-z0-9_+-]+){1,2}")
 
 
@@ -55,18 +57,45 @@ def _zone(name: str, report: Report) -> ZoneInfo | None:
 
 
 def resolve_mqtt(section: MqttSection, report: Report) -> Mqtt | None:
-    """The broker with its files."""
-    where = report.attempt(("mqtt", "url"), endpoint, section.url, MQTT_PORTS)
+    """The broker's addresses with its files."""
+    places = _places(section, report)
     login = resolve_login(section.login, report, ("mqtt", "login"))
     tls = None if section.tls is None else _tls(section.tls, report)
-    if where is None or login is None:
+    if places is None or login is None:
         return None
-    if where.scheme == "mqtts":
-        return Mqtt(where.host, where.port, tls or Tls(), section.root, login.user, login.password_file)
-    if section.tls is not None:
+    encrypted = places[0].scheme == _ENCRYPTED
+    if section.tls is not None and not encrypted:
         message = "mqtt:// is not encrypted, so `tls` means nothing"
         report.error(("mqtt", "tls"), Code.CONFLICT, message, "write mqtts:// in `url`, or remove `tls`", key=True)
-    return Mqtt(where.host, where.port, None, section.root, login.user, login.password_file)
+    first, *others = (Address(place.host, place.port) for place in places)
+    return Mqtt(
+        host=first.host,
+        port=first.port,
+        tls=(tls or Tls()) if encrypted else None,
+        root=section.root,
+        user=login.user,
+        password_file=login.password_file,
+        others=tuple(others),
+        protocol=section.protocol,
+    )
+
+
+def _places(section: MqttSection, report: Report) -> list[Endpoint] | None:
+    """The broker's endpoints, the preferred one first: each once, all encrypted or none."""
+    listed = isinstance(report.node("mqtt", "url"), Seq)
+    found: list[Endpoint] = []
+    for index, url in enumerate(section.url):
+        path: Path = ("mqtt", "url", index) if listed else ("mqtt", "url")
+        place = report.attempt(path, endpoint, url, MQTT_PORTS)
+        if place is None:
+            continue
+        if place in found:
+            report.error(path, Code.CONFLICT, f"{shown(url)} is listed already", "name each address once")
+        elif found and place.scheme != found[0].scheme:
+            message = f"{shown(place.scheme)} beside {shown(found[0].scheme)}: what is encrypted must not go out plain"
+            report.error(path, Code.CONFLICT, message, "write mqtts:// in all of them")
+        found.append(place)
+    return found if len(found) == len(section.url) else None
 
 
 def _tls(section: TlsSection, report: Report) -> Tls:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from fractions import Fraction
 
 from edge_agent.config.codes import Code
+from edge_agent.config.document import CadenceSection
 from edge_agent.config.document_rules import SIGNALS, RuleSection
 from edge_agent.config.findings import one_of, shown
-from edge_agent.config.quantities import has_few_decimals
+from edge_agent.config.quantities import MOST_DECIMALS, has_few_decimals
 from edge_agent.config.report import Path, Report
 from edge_agent.config.resolve_context import World, check_context, check_former_names, find_tag, typed_tag
 from edge_agent.config.resolve_counters import resolve_counter
 from edge_agent.config.resolve_materials import bridges
 from edge_agent.config.resolve_signals import check_flow, check_level, resolve_handshake
 from edge_agent.config.resolve_tags import NUMBER_TYPES, WHOLE_TYPES
-from edge_agent.config.resolve_units import ratio
+from edge_agent.config.resolve_units import convert, ratio
 from edge_agent.config.support import RUN_EVENTS
 from edge_agent.config.tagmap import Cadence, Counter, Handshake, Material, Rule, Tag, Unproven
 from edge_agent.model.reading import TagRef
@@ -63,7 +65,8 @@ def _rule(name: str, section: RuleSection, world: World) -> Rule | None:
     event = RUN_EVENTS.get(section.event)
     if event is None:
         return None
-    default = world.draft.cadence[cadence.name].unproven or Unproven.REVIEW
+    terms = world.draft.cadence[cadence.name]
+    max_qty = _max_qty(terms, cadence, material, world)
     return Rule(
         name=name,
         event=event,
@@ -77,9 +80,19 @@ def _rule(name: str, section: RuleSection, world: World) -> Rule | None:
         order=section.order,
         split=section.split,
         on_span=section.on_span,
-        unproven=section.unproven or default,
+        unproven=section.unproven or terms.unproven or Unproven.REVIEW,
         was=section.was,
+        max_qty=max_qty,
     )
+
+
+def _max_qty(section: CadenceSection, cadence: Cadence, material: Material, world: World) -> Decimal | None:
+    """The cadence's `max_qty` in the unit of the rule's material, rounded down to what a quantity can be."""
+    if section.max_qty is None:
+        return None
+    path: Path = ("cadence", cadence.name, "max_qty")
+    exact = convert(world.report, path, section.max_qty, material.unit, world.units)
+    return None if exact is None else Decimal(exact * 10**MOST_DECIMALS // 1).scaleb(-MOST_DECIMALS)
 
 
 def _cadence(section: RuleSection, material: Material | None, world: World, path: Path) -> Cadence | None:

@@ -12,7 +12,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 from edge_agent.config.tagmap import Cadence, Counter, Rule, TagMap
-from edge_agent.derivation.enrich import posting_day
+from edge_agent.derivation.timetable import posting_day
 from edge_agent.model.movement import (
     Candidate,
     Cause,
@@ -100,6 +100,10 @@ class Books:
         self.put(rule.name, replace(state, pending=pending))
         self._mark(pending[-1], LineState.PENDING)
         self.count(rule.name, "booked")
+
+    def keep_pending(self, line: Line) -> None:
+        """The ledger's place of a line that stays pending after another part of it was cut."""
+        self._mark(line, LineState.PENDING)
 
     def emit(self, cadence: Cadence, lines: tuple[Line, ...], decision: Decision | None = None) -> None:
         """One event of `lines`, which share type, order and posting day; their places in the ledger move with it."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from itertools import groupby
 
-from edge_agent.config.tagmap import Rule
+from edge_agent.config.tagmap import Counter, CutAt, Rule
 from edge_agent.derivation.booking import Books
+from edge_agent.derivation.precision import cut_down
+from edge_agent.derivation.timetable import next_cut, posting_day
 from edge_agent.model.movement import Line
 from edge_agent.model.state import CadenceState
 
@@ -19,45 +21,106 @@ LINES_PER_EVENT = 40
 def schedule(work: Books, rules: Sequence[Rule], now: datetime) -> None:
     """Cut what is pending at once, or make sure that it has a due time (kept in the store, so a restart skips none)."""
     cadence = rules[0].cadence
-    if not any(work.rule(rule.name).pending for rule in rules):
+    if cadence.at_once:
+        cut(work, rules, now)
         return
-    if cadence.every is None:
-        cut(work, rules)
-    elif _due(work, cadence.name) is None:
-        work.state.cadences[cadence.name] = CadenceState(now + cadence.every)
+    full = [rule for rule in rules if _is_full(work, rule)]
+    if full:
+        cut(work, full, now)
+    if _state(work, cadence.name).due is None and any(work.rule(rule.name).pending for rule in rules):
+        _remember(
+            work, cadence.name, replace(_state(work, cadence.name), due=next_cut(cadence, work.map.calendar, now))
+        )
 
 
 def cut_if_due(work: Books, rules: Sequence[Rule], now: datetime) -> None:
     """Cut the rules of one cadence if their time has come; a cut missed while the agent was down happens once.
 
-    A due time further off than the cadence's period is one that the wall clock has left: cut now. Lines that a new tag
+    A due time that lies beyond the next one from now is one that the wall clock has left: cut now. Lines that a new tag
     map has moved to this cadence have none yet.
     """
-    cadence, due = rules[0].cadence, _due(work, rules[0].cadence.name)
+    cadence = rules[0].cadence
+    due = _state(work, cadence.name).due
     if due is None:
         schedule(work, rules, now)
-    elif due <= now or (cadence.every is not None and due - now > cadence.every):
-        cut(work, rules)
+    elif due <= now or due > next_cut(cadence, work.map.calendar, now):
+        _remember(work, cadence.name, replace(_state(work, cadence.name), due=None))
+        cut(work, rules, now)
+    if CutAt.ORDER_CHANGE in cadence.or_at:
+        _cut_ended(work, rules, now)
 
 
-def cut(work: Books, rules: Sequence[Rule]) -> None:
-    """Cut all pending lines of the rules of one cadence: one event per type, order and posting day."""
-    cadence = rules[0].cadence
-    if _due(work, cadence.name) is not None:
-        work.state.cadences[cadence.name] = CadenceState(None)
+def cut(work: Books, rules: Sequence[Rule], now: datetime, wanted: Callable[[Rule, Line], bool] | None = None) -> None:
+    """Cut the pending lines of rules of one cadence (`wanted`: these only): one event per type, order and posting day.
+
+    A material's precision may leave a rest pending.
+    """
     lines: list[Line] = []
     for rule in rules:
         state = work.rule(rule.name)
-        if state.pending:
-            lines += state.pending
-            work.put(rule.name, replace(state, pending=()))
+        kept: list[Line] = []
+        for line in state.pending:
+            if wanted is not None and not wanted(rule, line):
+                kept.append(line)
+                continue
+            posted, rest = cut_down(rule, line, ended=_has_ended(work, rule, line, now))
+            lines += [posted] if posted is not None else []
+            kept += [rest] if rest is not None else []
+            if rest is not None and rest is not line:
+                work.keep_pending(rest)
+        if len(kept) != len(state.pending) or any(
+            one is not other for one, other in zip(kept, state.pending, strict=True)
+        ):
+            work.put(rule.name, replace(state, pending=tuple(kept)))
     for together in _groups(lines):
-        work.emit(cadence, together)
+        work.emit(rules[0].cadence, together)
 
 
-def _due(work: Books, cadence: str) -> datetime | None:
-    known = work.state.cadences.get(cadence)
-    return None if known is None else known.due
+def _cut_ended(work: Books, rules: Sequence[Rule], now: datetime) -> None:
+    """Cut the lines of orders that have ended, once nothing more of them can come."""
+    cadence, known = rules[0].cadence, _state(work, rules[0].cadence.name)
+
+    def of_ended_order(rule: Rule, line: Line) -> bool:
+        return _order_has_ended(work, rule, line)
+
+    if not any(of_ended_order(rule, line) for rule in rules for line in work.rule(rule.name).pending):
+        if known.ended is not None:
+            _remember(work, cadence.name, replace(known, ended=None))
+        return
+    wait = max(map(_last_count, rules))
+    if known.ended is None:
+        _remember(work, cadence.name, replace(known, ended=now + wait))
+    elif known.ended <= now or known.ended > now + wait:
+        _remember(work, cadence.name, replace(known, ended=None))
+        cut(work, rules, now, of_ended_order)
+
+
+def _last_count(rule: Rule) -> timedelta:
+    """How long after its order has ended a rule may still book for it: the reading that straddles, held if doubtful."""
+    spec = rule.signal
+    return 2 * spec.sampling + spec.settle if isinstance(spec, Counter) else timedelta(0)
+
+
+def _has_ended(work: Books, rule: Rule, line: Line, now: datetime) -> bool:
+    """Whether nothing more is added to the line: its order or its posting day is over."""
+    return _order_has_ended(work, rule, line) or line.key.posting_day != posting_day(work.map.calendar, now)
+
+
+def _order_has_ended(work: Books, rule: Rule, line: Line) -> bool:
+    known = work.state.orders.get(rule.order) if rule.order is not None else None
+    return known is not None and line.key.order != known.history[-1][0]
+
+
+def _is_full(work: Books, rule: Rule) -> bool:
+    return rule.max_qty is not None and sum(line.quantity for line in work.rule(rule.name).pending) >= rule.max_qty
+
+
+def _state(work: Books, cadence: str) -> CadenceState:
+    return work.state.cadences.get(cadence, CadenceState(None))
+
+
+def _remember(work: Books, cadence: str, state: CadenceState) -> None:
+    work.state.cadences[cadence] = state
 
 
 def _place(line: Line) -> tuple[str, str, date]:

@@ -9,7 +9,8 @@ from decimal import Decimal
 from edge_agent.config.tagmap import Counter, OnSpan, Rule
 from edge_agent.derivation import cadence, counter
 from edge_agent.derivation.booking import Books, exact
-from edge_agent.derivation.enrich import Attribution, attribute, posting_day
+from edge_agent.derivation.enrich import Attribution, attribute
+from edge_agent.derivation.timetable import posting_day
 from edge_agent.model.movement import Candidate, Cause, Evidence, Flag, Line
 from edge_agent.model.outcome import EpochMark
 from edge_agent.model.reading import Instant, Link, Quality, Reading

@@ -91,7 +91,7 @@ class Engine:
                 self._source(work, item)
             case Cut():
                 for rules in self._by_cadence.values():
-                    cadence.cut(work, rules)
+                    cadence.cut(work, rules, item.received.wall)
             case Decision():
                 work.decide(item, self._map.rules)
 

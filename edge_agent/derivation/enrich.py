@@ -1,11 +1,11 @@
-"""What a quantity belongs to: its time, its order, its posting day (derivation.md, Context and Time)."""
+"""What a quantity belongs to: its time, its order (derivation.md, Context and Time)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 
-from edge_agent.config.tagmap import Calendar, Rule, Split
+from edge_agent.config.tagmap import Rule, Split
 from edge_agent.model.movement import Cause, Flag
 from edge_agent.model.reading import Quality, Reading
 from edge_agent.model.state import OrderState, SourceState
@@ -96,9 +96,3 @@ def attribute(rule: Rule, state: OrderState | None, since: datetime, until: date
     if rule.split is Split.OLD or (rule.split is None and until - since <= brief):
         return Attribution(within.orders[:1], flags)
     return Attribution(distinct)
-
-
-def posting_day(calendar: Calendar, moment: datetime) -> date:
-    """The plant's posting day: it begins at `day_starts` local time."""
-    local = moment.astimezone(calendar.time_zone)
-    return local.date() if local.time() >= calendar.day_starts else local.date() - timedelta(days=1)

@@ -33,6 +33,7 @@ class Flag(StrEnum):
     SOURCE_TIME_REFUSED = "sourceTimeRefused"
     WALL_CLOCK_ELAPSED = "wallClockElapsed"
     SKIPPED_NUMBERS = "skippedNumbers"
+    CUT_TO_PRECISION = "cutToPrecision"
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,9 +107,13 @@ class SourceState:
 
 @dataclass(frozen=True, slots=True)
 class CadenceState:
-    """When a cadence's pending lines are next cut, by the wall clock; None while nothing is pending."""
+    """When a cadence's pending lines are next cut, by the wall clock; None while nothing is pending.
+
+    `ended` is when those of orders that have ended are; None while there are none, or the cadence does not ask.
+    """
 
     due: datetime | None
+    ended: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

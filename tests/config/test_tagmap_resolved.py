@@ -17,6 +17,7 @@ from edge_agent.config.loader import Loaded, load
 from edge_agent.config.tagmap import (
     Cadence,
     Counter,
+    CutAt,
     Handshake,
     Line,
     ModbusAddress,
@@ -25,8 +26,10 @@ from edge_agent.config.tagmap import (
     OpcUaAddress,
     OpcUaSource,
     Ownership,
+    Parity,
     Posting,
     Resets,
+    SerialLine,
     Split,
     Tag,
     TagMap,
@@ -118,19 +121,9 @@ def test_the_complete_example_is_valid_and_what_is_not_run_is_named(full_line: s
     assert loaded.errors == ()
     assert loaded.unsupported == loaded.findings
     assert [(finding.code[-2:], finding.message.rpartition(": ")[2]) for finding in loaded.unsupported] == [
-        ("03", "mqtts"),
-        ("03", "tls"),
-        ("02", "OPC UA security other than None"),
-        ("02", "login on OPC UA"),
-        ("01", "Modbus sources"),
         ("04", "density"),
         ("04", "lot-tracked materials"),
-        ("04", "precision"),
-        ("05", "or_at"),
         ("05", "accepted_by"),
-        ("05", "or_at"),
-        ("05", "max_qty"),
-        ("05", "aligned"),
         ("09", "lot_from"),
         ("09", "only_while"),
         ("09", "once_per"),
@@ -262,7 +255,10 @@ def test_a_rules_words_and_where_their_defaults_come_from(bottling_line: str, lo
             ("from: L3-HOPPER", "from: L3-HOPPER\n    pause_while: {when: filler.pal_seq > 5, on_resume: rebase}"),
             "pause_while",
         ),
-        (("send: every 5 s", "send: cron 0 6 * * 1-5"), "cron"),
+        (
+            ("every 5 s, stream: routine}", "every 5 s, stream: routine, or_at: [lot-change]}"),
+            "cutting when the lot changes",
+        ),
         (("every 5 s, stream: routine}", "every 5 s, stream: routine, accepted_by: [mes]}"), "accepted_by"),
     ],
 )
@@ -335,3 +331,51 @@ def test_a_directory_is_needed_by_no_map(bottling_line: str, tmp_path: Path, mon
     (tmp_path / "map.yaml").write_text(bottling_line)
     monkeypatch.chdir(tmp_path)
     loaded_map(load([Path("map.yaml")]))
+
+
+@pytest.mark.parametrize(
+    ("terms", "expected"),
+    [
+        ("send: cron 0 6 * * 1-5", {"every": None, "cron": "0 6 * * 1-5", "at_once": False}),
+        ("send: every 15 min, aligned: clock", {"every": timedelta(minutes=15), "aligned": True}),
+        ("send: every 7 min, aligned: free", {"aligned": False}),
+        ("send: every 5 min, or_at: [order-change]", {"or_at": {CutAt.ORDER_CHANGE}}),
+        ("send: at-once", {"at_once": True}),
+    ],
+)
+def test_cadences(terms: str, expected: dict[str, object], bottling_line: str, load_text: Load) -> None:
+    text = bottling_line.replace("send: every 5 s", terms)
+    cadence = loaded_map(load_text(text)).cadences["packaging"]
+    assert {key: getattr(cadence, key) for key in expected} == expected
+
+
+def test_a_cadences_limit_is_in_the_unit_of_each_rules_material(bottling_line: str, load_text: Load) -> None:
+    text = bottling_line.replace("send: every 5 s", "send: every 5 s, max_qty: 2.5 case")
+    assert loaded_map(load_text(text)).rules["preforms_used"].max_qty == 60
+
+
+def test_a_materials_precision(bottling_line: str, load_text: Load) -> None:
+    text = bottling_line.replace("class: packaging, unit: pcs", 'class: packaging, unit: pcs, precision: "10"')
+    assert loaded_map(load_text(text)).materials["300017"].precision == Decimal(10)
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ('"tcp://h", unit_id: 1', ("tcp://h:502", timedelta(seconds=1), 125, None)),
+        (
+            '"tcp://h:1502", unit_id: 255, timeout: 300 ms, max_registers: 32',
+            ("tcp://h:1502", timedelta(seconds=0.3), 32, None),
+        ),
+        ('"rtu:/dev/ttyUSB0", unit_id: 7', ("rtu:/dev/ttyUSB0", timedelta(seconds=1), 125, SerialLine())),
+        (
+            '"rtu:///dev/ttyS1", unit_id: 7, serial: {baud: 9600, parity: none}',
+            ("rtu:/dev/ttyS1", timedelta(seconds=1), 125, SerialLine(9600, Parity.NONE, 2)),
+        ),
+    ],
+)
+def test_modbus_devices(address: str, expected: tuple[object, ...], bottling_line: str, load_text: Load) -> None:
+    text = bottling_line.replace("tags:\n", f"  tanks: {{modbus: {address}, order: CDAB, poll: 2 s}}\ntags:\n")
+    tanks = loaded_map(load_text(text)).sources["tanks"]
+    assert isinstance(tanks, ModbusSource)
+    assert (tanks.url, tanks.timeout, tanks.max_registers, tanks.serial) == expected

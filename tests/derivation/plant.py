@@ -48,6 +48,7 @@ from edge_agent.model.state import State
 NOON = datetime(2026, 3, 2, 11, 0, tzinfo=UTC)
 """A Monday, noon in Berlin; the posting day has run since 06:00 local time."""
 Number = Decimal | int
+SHIFTS = {"early": time(6), "late": time(14), "night": time(22)}
 BOOTED = NOON - timedelta(days=3)
 COUNT = TagRef("plc", "total")
 ORDER = TagRef("plc", "order")
@@ -104,7 +105,7 @@ def tag_map(*rules: Rule, ranges: dict[TagRef, tuple[Decimal, Decimal]] | None =
     return TagMap(
         agent="l3-edge",
         line=Line("acme", "berlin"),
-        calendar=Calendar(ZoneInfo("Europe/Berlin"), time(6, 0)),
+        calendar=Calendar(ZoneInfo("Europe/Berlin"), time(6, 0), SHIFTS),
         mqtt=Mqtt("127.0.0.1", 1883, None, "mat"),
         buffer=Buffer(1 << 28, timedelta(days=90)),
         sources={},

@@ -1,0 +1,77 @@
+"""The plant's clock: posting days, shifts, and when a cadence cuts next (derivation.md, Time and Cadence). Pure.
+
+Local times are the plant's, instants are UTC. Where daylight saving skips a local time, the instant that it would have
+had before the change stands for it; where it repeats one, the first counts for days and shifts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
+from zoneinfo import ZoneInfo
+
+from cronsim import CronSim
+
+from edge_agent.config.tagmap import Cadence, Calendar, CutAt
+
+_DAY = timedelta(days=1)
+
+
+def posting_day(calendar: Calendar, moment: datetime) -> date:
+    """The plant's posting day: it begins at `day_starts` local time."""
+    return _posting_day(calendar.time_zone, calendar.day_starts, int(moment.timestamp()) // 60)
+
+
+def next_cut(cadence: Cadence, calendar: Calendar, now: datetime) -> datetime:
+    """When what is pending from `now` on is cut: by the cadence's own times, but never across a posting day's start.
+
+    Nothing is ever due at `now` itself. A cadence that sends at once has no times of its own.
+    """
+    due = [_next_at(calendar.time_zone, (calendar.day_starts,), now)]
+    if CutAt.SHIFT_END in cadence.or_at:
+        due.append(_next_at(calendar.time_zone, calendar.shifts.values(), now))
+    if cadence.cron is not None:
+        due.append(next(CronSim(cadence.cron, now.astimezone(calendar.time_zone))).astimezone(UTC))
+    elif cadence.every is not None:
+        due.append(_aligned(cadence.every, calendar.time_zone, now) if cadence.aligned else now + cadence.every)
+    return min(due)
+
+
+@lru_cache(maxsize=4096)
+def _posting_day(zone: ZoneInfo, day_starts: time, minute: int) -> date:
+    """By the minute: no zone and no day begins within one."""
+    moment = datetime.fromtimestamp(minute * 60, UTC)
+    day = moment.astimezone(zone).date()
+    while moment < _instant(zone, day, day_starts):
+        day -= _DAY
+    return day
+
+
+def _next_at(zone: ZoneInfo, times: Iterable[time], now: datetime) -> datetime:
+    """The first instant after `now` at one of the local times."""
+    today = now.astimezone(zone).date()
+    days = (today - _DAY, today, today + _DAY, today + 2 * _DAY)
+    return min(at for day in days for each in times if (at := _instant(zone, day, each)) > now)
+
+
+def _aligned(every: timedelta, zone: ZoneInfo, now: datetime) -> datetime:
+    """The first instant after `now` whose local time of day is a multiple of `every`, which divides a day.
+
+    In an hour that daylight saving repeats there are two such instants.
+    """
+    local = now.astimezone(zone)
+    midnight = datetime.combine(local.date(), time())
+    since = local.replace(tzinfo=None) - midnight
+    step = (since // every + 1) * every
+    straight = now + (step - since)
+    there = straight.astimezone(zone).replace(tzinfo=None)
+    found = [straight] if (there - datetime.combine(there.date(), time())) % every == timedelta(0) else []
+    for fold in (0, 1):
+        shown = (midnight + step).replace(tzinfo=zone, fold=fold).astimezone(UTC)
+        found += [shown] if shown > now else []
+    return min(found)
+
+
+def _instant(zone: ZoneInfo, day: date, at: time) -> datetime:
+    return datetime.combine(day, at, zone).astimezone(UTC)

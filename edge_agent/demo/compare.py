@@ -14,11 +14,10 @@ Totals = Mapping[str, Decimal]
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """A review left open: what the line says truly happened in its interval, `since` to `until`."""
+    """A review left open: what truly happened in its interval, `since` to `until`, by the key it may belong to."""
 
-    key: str
     rule: str
-    truth: Decimal
+    truths: Totals
     since: datetime
     until: datetime
 
@@ -64,7 +63,8 @@ def disagreements(
     low: dict[str, Decimal] = defaultdict(Decimal)
     high: dict[str, Decimal | None] = defaultdict(Decimal)
     for review in reviews:
-        in_review[review.key] += review.truth
+        for key, truth in review.truths.items():
+            in_review[key] += truth
     for gap in gaps:
         low[gap.key] += gap.minimum
         sofar = high[gap.key]
@@ -88,10 +88,12 @@ def _unexplained(reviews: Iterable[Doubt], faults: Sequence[Fault]) -> list[str]
     wrong = []
     for review in reviews:
         cause = next(
-            (f for f in free if review.key in f.keys and f.since <= review.until and f.until >= review.since), None
+            (f for f in free if f.keys & review.truths.keys() and f.since <= review.until and f.until >= review.since),
+            None,
         )
         if cause is None:
-            wrong.append(f"{review.key}: in review by {review.rule} without a fault that the evidence cannot settle")
+            keys = ", ".join(review.truths)
+            wrong.append(f"{keys}: {review.rule} has it in review, without a fault that the evidence cannot settle")
         else:
             free.remove(cause)
     return wrong

@@ -17,18 +17,20 @@ from typing import Any
 from edge_agent.config.share import shared_file
 from edge_agent.control import ask
 from edge_agent.demo.compare import Doubt, Fault, Hole, disagreements
+from edge_agent.demo.dosing import dosing
 from edge_agent.demo.processes import Child, DemoError
 from edge_agent.errors import ControlError
 from edge_agent.store.reader import DATABASE_NAME, open_reader
 
 SIMULATORS = "edge_agent_simulators"
-MAP = "bottling-line.yaml"
+LINE_MAP, SKID_MAP = "bottling-line.yaml", "dosing-skid.yaml"
 READY_SECONDS = 30
 QUIET_SECONDS = 20
 DRAIN_SECONDS = 30
 _POLL_SECONDS = 0.5
 _REGISTERS = {"preforms_used": "::Infeed.Total", "bottles_made": "::Filler.Total", "pallet_out": "::Pal.Seq"}
-"""What the PLC shows for each rule of the shipped map."""
+"""What the line's PLC shows for each of its rules."""
+_SKID_RULE = "syrup_used"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +94,9 @@ Watch = Callable[[Glance], None]
 class Plant:
     """The running ends of one demo."""
 
-    def __init__(self, options: Options, line: Child, mes: Child) -> None:
+    def __init__(self, options: Options, line: Child, skid: Child, mes: Child) -> None:
         self.line = line
+        self.skid = skid
         self.mes = mes
         self.data = options.directory / "data"
         self._began = time.monotonic()
@@ -102,18 +105,26 @@ class Plant:
         """Ask the agent over its control socket."""
         return await asyncio.to_thread(ask, self.data, do)
 
+    async def made(self) -> dict[str, str]:
+        """The truth: what line and skid did."""
+        line, skid = await asyncio.gather(self.line.ask("ledger"), self.skid.ask("ledger"))
+        return {**line["ledger"], **skid["ledger"]}
+
+    async def faults(self) -> list[dict[str, Any]]:
+        """Every fault of line and skid so far, as they began."""
+        line, skid = await asyncio.gather(self.line.ask("faults"), self.skid.ask("faults"))
+        return sorted((*line["faults"], *skid["faults"]), key=lambda fault: str(fault["started"]))
+
     async def glance(self, phase: str) -> Glance:
         """What each end says now."""
-        line, mes, faults = await asyncio.gather(
-            self.line.ask("ledger"), self.mes.ask("totals"), self.line.ask("faults")
-        )
+        made, mes, faults = await asyncio.gather(self.made(), self.mes.ask("totals"), self.faults())
         with open_reader(self.data / DATABASE_NAME) as reader:
             booked, reviews, gaps = reader.totals(), reader.reviews(), reader.gaps()
-        begun = [f"{fault['kind']} {fault['counter'] or ''}".strip() for fault in faults["faults"]]
+        begun = [f"{fault['kind']} {fault.get('counter') or ''}".strip() for fault in faults]
         return Glance(
             phase,
             time.monotonic() - self._began,
-            line["ledger"],
+            made,
             _texts(booked),
             mes["totals"],
             len(reviews),
@@ -131,8 +142,9 @@ async def run_demo(options: Options, watch: Watch) -> Report:
     async with _plant(options) as plant:
         await _until(lambda: _is_ready(plant), READY_SECONDS, "the agent is not ready")
         await plant.line.ask("start")
-        await _watch_for(plant, options.seconds, watch)
-        await plant.line.ask("stop")
+        async with dosing(plant.line, plant.skid):
+            await _watch_for(plant, options.seconds, watch)
+            await plant.line.ask("stop")
         watch(await plant.glance("line stopped: last signals"))
         await _until(lambda: _is_quiet(plant), QUIET_SECONDS, None)
         await plant.agent("cut")
@@ -153,7 +165,8 @@ async def _plant(options: Options) -> AsyncIterator[Plant]:
             return started
 
         broker = await child("broker", "--port", "0")
-        line = await child("line", "--for", f"{options.seconds:g}", "--seed", str(options.seed))
+        script = ("--for", f"{options.seconds:g}", "--seed", str(options.seed))
+        line, skid = await child("line", *script), await child("skid", *script)
         upstream = str(broker.ready["port"])
         if options.sabotage is not None:
             proxy = await child("proxy", "--upstream-port", upstream, "--sabotage", options.sabotage)
@@ -161,12 +174,12 @@ async def _plant(options: Options) -> AsyncIterator[Plant]:
         else:
             mes_port = upstream
         mes = await child("mes", "--host", "127.0.0.1", "--port", mes_port, "--root", "mat")
-        plant = Plant(options, line, mes)
-        tag_map = _write_map(options.directory, opcua=int(line.ready["port"]), mqtt=int(upstream))
+        plant = Plant(options, line, skid, mes)
+        maps = _write_maps(options.directory, line=line.ready["port"], skid=skid.ready["port"], mqtt=upstream)
         plant.data.mkdir(exist_ok=True)
         log = stack.enter_context((options.directory / "agent.log").open("wb"))
         agent = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "edge_agent", "run", "--config", str(tag_map), "--data", str(plant.data)),
+            *(sys.executable, "-m", "edge_agent", "run", "--config", str(maps), "--data", str(plant.data)),
             *("--heartbeat", "1"),
             stdin=DEVNULL,
             stdout=log,
@@ -176,13 +189,17 @@ async def _plant(options: Options) -> AsyncIterator[Plant]:
         yield plant
 
 
-def _write_map(directory: Path, *, opcua: int, mqtt: int) -> Path:
-    """The shipped map with the ports of this run."""
-    text = shared_file(MAP).read_text(encoding="utf-8")
-    text = text.replace("opc.tcp://127.0.0.1:4840", f"opc.tcp://127.0.0.1:{opcua}")
-    path = directory / MAP
-    path.write_text(text.replace("mqtt://127.0.0.1:1883", f"mqtt://127.0.0.1:{mqtt}"), encoding="utf-8")
-    return path
+def _write_maps(directory: Path, **ports: object) -> Path:
+    """The shipped maps with the ports of this run, in a folder of their own."""
+    shipped = {"line": '"opc.tcp://127.0.0.1:4840"', "skid": '"tcp://127.0.0.1:502"', "mqtt": '"mqtt://127.0.0.1:1883"'}
+    maps = directory / "maps.d"
+    maps.mkdir(exist_ok=True)
+    for name in (LINE_MAP, SKID_MAP):
+        text = shared_file(name).read_text(encoding="utf-8")
+        for end, url in shipped.items():
+            text = text.replace(url, f'{url.rpartition(":")[0]}:{ports[end]}"')
+        (maps / name).write_text(text, encoding="utf-8")
+    return maps
 
 
 async def _end(agent: Process) -> None:
@@ -221,15 +238,17 @@ async def _is_ready(plant: Plant) -> bool:
     except ControlError:
         return False
     states = {name: part["state"] for name, part in status["components"].items()}
-    return set(status["rules"]["last"]) == set(_REGISTERS) and all(state == "up" for state in states.values())
+    known = set(status["rules"]["last"]) == {*_REGISTERS, _SKID_RULE}
+    return known and all(state == "up" for state in states.values())
 
 
 async def _is_quiet(plant: Plant) -> bool:
     """The line rests with every pallet answered, and the agent has settled on the very values that the PLC shows."""
-    line = await plant.line.ask("status")
+    line, skid = await plant.line.ask("status"), await plant.skid.ask("status")
     status = await plant.agent("status")
-    shown = {rule: line["registers"][register] for rule, register in _REGISTERS.items()}
-    return bool(line["at_rest"] and not line["outstanding"] and status["rules"]["last"] == shown)
+    shown = {rule: line["registers"][register] for rule, register in _REGISTERS.items()} | {_SKID_RULE: skid["dosed"]}
+    at_rest = line["at_rest"] and not line["outstanding"] and skid["at_rest"]
+    return bool(at_rest and status["rules"]["last"] == shown)
 
 
 async def _has_drained(plant: Plant) -> bool:
@@ -240,9 +259,8 @@ async def _has_drained(plant: Plant) -> bool:
 
 
 async def _compare(plant: Plant) -> Report:
-    line = (await plant.line.ask("ledger"))["ledger"]
+    line, faults = await plant.made(), await plant.faults()
     received = (await plant.mes.ask("totals"))["totals"]
-    faults = (await plant.line.ask("faults"))["faults"]
     with open_reader(plant.data / DATABASE_NAME) as reader:
         booked, reviews, gaps = _texts(reader.totals()), reader.reviews(), reader.gaps()
     review = [await _with_truth(plant, item) for item in reviews]
@@ -259,15 +277,21 @@ async def _compare(plant: Plant) -> Report:
 
 
 async def _with_truth(plant: Plant, item: Mapping[str, Any]) -> dict[str, Any]:
-    """A review or gap as stored, with the line's truth: what ran in its interval and is not booked."""
-    answer = await plant.line.ask("truth", key=item["key"], **{"from": item["since"], "to": item["until"]})
-    truth = Decimal(answer["truth"]) - Decimal(item.get("seen", 0))
-    return {**item, "truth": f"{truth:f}"}
+    """A review or gap as stored, with the truth: what ran in its interval and is not booked, by whose it may be."""
+    end, truth_of = (plant.skid, "seen") if item["rule"] == _SKID_RULE else (plant.line, "truth")
+    event, material, order, place = item["key"].split("/")
+    orders = dict.fromkeys((order, *(way["order"] or "" for way in item["candidates"])))
+    truths = {}
+    for key in ("/".join((event, material, one, place)) for one in orders):
+        answer = await end.ask(truth_of, key=key, **{"from": item["since"], "to": item["until"]})
+        truths[key] = Decimal(answer["truth"])
+    truth = sum(truths.values(), -Decimal(item.get("seen", 0)))
+    return {**item, "truth": f"{truth:f}", "truths": {key: f"{value:f}" for key, value in truths.items()}}
 
 
 def _doubt(item: Mapping[str, Any]) -> Doubt:
     since, until = (datetime.fromisoformat(item[name]) for name in ("since", "until"))
-    return Doubt(item["key"], item["rule"], Decimal(item["truth"]), since, until)
+    return Doubt(item["rule"], _decimals(item["truths"]), since, until)
 
 
 def _hole(item: Mapping[str, Any]) -> Hole:

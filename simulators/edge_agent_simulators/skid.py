@@ -71,6 +71,7 @@ class _Control:
             "status": self.status,
             "ledger": self.ledger,
             "truth": self.truth,
+            "seen": self.seen,
             "faults": self.faults,
             "inject": self.inject,
             "clear": self.clear,
@@ -108,6 +109,11 @@ class _Control:
         """Kilograms of `key` dosed after `from` and not after `to`."""
         since, until = (datetime.fromisoformat(request[name]) for name in ("from", "to"))
         return {"truth": str(self._skid.truth(request["key"], since, until))}
+
+    def seen(self, request: Json) -> Json:
+        """Kilograms of `key` dosed between what clients knew at `from` and at `to`."""
+        since, until = (datetime.fromisoformat(request[name]) for name in ("from", "to"))
+        return {"truth": str(self._skid.seen(request["key"], since, until))}
 
     def faults(self, _request: Json) -> Json:
         """Every fault so far."""

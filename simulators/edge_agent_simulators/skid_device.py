@@ -5,16 +5,18 @@ The Modbus shell moves the very same object by the wall clock; tests move it by 
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from operator import itemgetter
 from typing import Any
 
 from edge_agent_simulators.ledger import Ledger, key_of
 from edge_agent_simulators.physics import TICK_MS, TICKS_PER_SECOND, ticks
 from edge_agent_simulators.plc import UINT32, CounterRegister
-from edge_agent_simulators.skid_faults import Fault, Kind, WireFaults, parameters_of
+from edge_agent_simulators.skid_faults import AFTERMATH, OUTAGES, Fault, Kind, WireFaults, parameters_of
 from edge_agent_simulators.skid_physics import PORTION_GRAMS, Dosing
 from edge_agent_simulators.skid_registers import Manners, Values, answer, shows_dosed
 from edge_agent_simulators.skid_script import Planned
@@ -76,6 +78,7 @@ class VirtualSkid:
         self._restart: _Restart | None = None
         self._glitch: tuple[Fault, datetime] | None = None
         self._told: int | None = None
+        self._seen: list[tuple[datetime, datetime]] = []
         self._script = list(script)
 
     @property
@@ -120,7 +123,15 @@ class VirtualSkid:
         if self._wanted or not self.at_rest:
             msg = "the order changes at rest only"
             raise ValueError(msg)
-        self.order = number
+        before, self.order = self.order, number
+        if before is not None and before != number:
+            self._doubtful([key_of(SYRUP, before), self._key])
+
+    def _doubtful(self, keys: list[str]) -> None:
+        """Who loses sight of the skid cannot tell whose it was across a change of order, nor a wrap from a reset."""
+        for fault in self.faults:
+            if fault.kind in OUTAGES and (fault.ended is None or self.now - fault.ended < AFTERMATH):
+                fault.may_review = list(dict.fromkeys((*fault.may_review, *keys)))
 
     def set_dosed(self, counts: int) -> None:
         """Preset the totalizer. Raises ValueError unless at rest."""
@@ -153,6 +164,7 @@ class VirtualSkid:
             if self._totalizer.count(portions):
                 wrap = self._begin(Kind.WRAP32)
                 wrap.before, wrap.after, wrap.ended = UINT32 - 1, 0, at
+                self._doubtful([self._key])
         self._rested = 0 if self._dosing.open else self._rested + 1
 
     def answer(self, request: bytes, values: Values) -> bytes:
@@ -166,10 +178,16 @@ class VirtualSkid:
                 response = other
         return self.wire.falsified(response, self.now)
 
-    def told(self, request: bytes, response: bytes, values: Values) -> None:
-        """The response to `request`, made of `values`, has gone out as it should."""
+    def told(
+        self, request: bytes, response: bytes, values: Values, seen: tuple[datetime, datetime] | None = None
+    ) -> None:
+        """The response to `request`, made of `values`, has gone out as it should.
+
+        `seen` is when by the clock of the wall, and what of the skid's time it shows.
+        """
         if shows_dosed(request, response):
             self._told = values.dosed
+            self._seen.append(seen or (self.now, self.now))
 
     def inject(
         self,
@@ -203,6 +221,18 @@ class VirtualSkid:
     def truth(self, key: str, since: datetime, until: datetime) -> Decimal:
         """Kilograms of `key` dosed after `since` and not after `until`."""
         return self.ledger.truth(key, since, until) * KG_PER_COUNT
+
+    def seen(self, key: str, since: datetime, until: datetime) -> Decimal:
+        """Kilograms of `key` that the last answer until `until` shows beyond the last one until `since`.
+
+        A client knows no time but that of an answer's arrival, and what was dosed on its way is in the next one.
+        """
+        return self.truth(key, self._shown(since), self._shown(until))
+
+    def _shown(self, at: datetime) -> datetime:
+        """What of the skid's time was known at `at` by the clock of the wall."""
+        index = bisect_right(self._seen, at, key=itemgetter(0))
+        return self._seen[index - 1][1] if index else at
 
     def totals(self) -> dict[str, Decimal]:
         """Kilograms dosed, by key."""

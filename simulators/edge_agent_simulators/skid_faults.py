@@ -64,6 +64,10 @@ class Kind(StrEnum):
 
 
 _OF_THE_DEVICE = frozenset({Kind.WRAP32, Kind.RESTART, Kind.GLITCH})
+OUTAGES = frozenset({Kind.RESTART, Kind.RESET, Kind.CUT, Kind.SLOW, Kind.BLACK_HOLE})
+"""Faults that end a client's connection, or its patience."""
+AFTERMATH = timedelta(seconds=10)
+"""For so long after an outage a client may not have made up its mind."""
 _UNTIL_CLEARED = frozenset({Kind.BLACK_HOLE, Kind.SLOW, Kind.TORN, Kind.LIMIT})
 """Those that last where an injection says neither `times` nor `seconds`; any other is done once."""
 _HARMLESS = frozenset({Kind.SLOW, Kind.DRIP})

@@ -15,6 +15,7 @@ import termios
 import tty
 from asyncio import StreamReader, StreamWriter
 from contextlib import AsyncExitStack
+from datetime import UTC, datetime
 from typing import Protocol
 
 from edge_agent_simulators.skid_device import VirtualSkid
@@ -180,11 +181,11 @@ class Station:
                 await asyncio.sleep(slow["delay"])
         if not skid.online:
             return
-        spoilt, values = wire.spoilt, skid.values
+        spoilt, values, seen = wire.spoilt, skid.values, (datetime.now(UTC), skid.now)
         response = self._response(request, values)
         await self._send(link, frame(request, response, wire, skid.now))
         if wire.spoilt == spoilt:
-            skid.told(request.pdu, response, values)
+            skid.told(request.pdu, response, values, seen)
 
     def _response(self, request: Request, values: Values) -> bytes:
         if request.unit != self._unit:

@@ -16,7 +16,7 @@ def totals(quantity: int) -> dict[str, Decimal]:
 
 
 def doubt(truth: int, since: int = 0, until: int = 5) -> Doubt:
-    return Doubt(KEY, "bottles_made", Decimal(truth), T0 + timedelta(seconds=since), T0 + timedelta(seconds=until))
+    return Doubt("bottles_made", {KEY: Decimal(truth)}, T0 + timedelta(seconds=since), T0 + timedelta(seconds=until))
 
 
 def fault(since: int = 1, until: int = 3, key: str = KEY) -> Fault:

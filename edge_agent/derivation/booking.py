@@ -12,7 +12,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 from edge_agent.config.tagmap import Cadence, Counter, Rule, TagMap
-from edge_agent.derivation.timetable import posting_day
+from edge_agent.derivation.timetable import Day, day_of
 from edge_agent.model.movement import (
     Candidate,
     Cause,
@@ -57,6 +57,13 @@ class Books:
         self.map = tag_map
         self.state = state.branch()
         self.outcome = Outcome()
+        self._day: Day | None = None
+
+    def day(self, moment: datetime) -> Day:
+        """The posting day that `moment` lies in; nearly always that of the moment before."""
+        if self._day is None or not self._day.starts <= moment < self._day.ends:
+            self._day = day_of(self.map.calendar, moment)
+        return self._day
 
     def rule(self, name: str) -> RuleState:
         """What a rule remembers; empty before its first input."""
@@ -73,7 +80,7 @@ class Books:
 
     def key(self, rule: Rule, order: str | None, until: datetime, container: str | None = None) -> Key:
         """The key of a line of `rule` that ends at `until`."""
-        day = posting_day(self.map.calendar, until)
+        day = self.day(until).date
         return Key(rule.name, rule.event, rule.material.number, order, rule.from_, rule.to, day, container)
 
     def line(self, rule: Rule, key: Key, raw: int | Decimal, proof: Evidence) -> Line:
@@ -92,7 +99,7 @@ class Books:
 
     def book(self, rule: Rule, line: Line) -> None:
         """Add a line to the rule's pending ones: it grows the open line, or closes that and opens its own."""
-        if posting_day(self.map.calendar, line.start_time) != line.key.posting_day:
+        if self.day(line.start_time).date != line.key.posting_day:
             line = _flagged(line, Flag.SPANS_POSTING_DAY)
         state = self.rule(rule.name)
         merged = _merge(state.pending[-1], line) if state.pending else None
@@ -205,7 +212,8 @@ def _merge(last: Line, line: Line) -> Line | None:
     """Both as one line, if they continue each other under one key; else None."""
     ours, theirs = last.evidence, line.evidence
     follows = ours.epoch == theirs.epoch and ours.to_position == theirs.from_position
-    if not follows or last.key != line.key or last.key.container is not None:
+    measured_alike = (last.unit, last.source_unit) == (line.unit, line.source_unit)
+    if not follows or last.key != line.key or last.key.container is not None or not measured_alike:
         return None
     proof = Evidence(
         epoch=ours.epoch,

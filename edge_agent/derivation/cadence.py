@@ -10,7 +10,7 @@ from itertools import groupby
 from edge_agent.config.tagmap import Counter, CutAt, Rule
 from edge_agent.derivation.booking import Books
 from edge_agent.derivation.precision import cut_down
-from edge_agent.derivation.timetable import next_cut, posting_day
+from edge_agent.derivation.timetable import next_cut
 from edge_agent.model.movement import Line
 from edge_agent.model.state import CadenceState
 
@@ -103,7 +103,7 @@ def _last_count(rule: Rule) -> timedelta:
 
 def _has_ended(work: Books, rule: Rule, line: Line, now: datetime) -> bool:
     """Whether nothing more is added to the line: its order or its posting day is over."""
-    return _order_has_ended(work, rule, line) or line.key.posting_day != posting_day(work.map.calendar, now)
+    return _order_has_ended(work, rule, line) or line.key.posting_day != work.day(now).date
 
 
 def _order_has_ended(work: Books, rule: Rule, line: Line) -> bool:

@@ -8,7 +8,7 @@ next.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 
@@ -16,6 +16,7 @@ from edge_agent.config.tagmap import Counter, Resets, Unproven
 from edge_agent.model.movement import Cause, Flag
 from edge_agent.model.reading import Instant
 from edge_agent.model.state import CounterState, Hold
+from edge_agent.model.value import value
 
 RESTART = "restart"
 """Sign: the server's StartTime changed."""
@@ -28,7 +29,7 @@ _PATIENCE = 10
 """A held value that never comes to rest is decided after so many times `settle`."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Observation:
     """A good reading of the counter. `elapsed` is seconds since the state's last booked reading (0 at the first).
 
@@ -44,7 +45,7 @@ class Observation:
     same: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Delta:
     """Units that ran through the counter for certain, between two positions of one epoch."""
 
@@ -59,7 +60,7 @@ class Delta:
     flags: tuple[Flag, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Doubt:
     """A quantity that the evidence does not prove: candidates in raw units, each with its reason."""
 
@@ -70,7 +71,7 @@ class Doubt:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Hole:
     """Units that nobody could see, within bounds in raw units (`maximum` None: unbounded).
 

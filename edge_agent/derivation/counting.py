@@ -10,7 +10,6 @@ from edge_agent.config.tagmap import Counter, OnSpan, Rule
 from edge_agent.derivation import cadence, counter
 from edge_agent.derivation.booking import Books, exact
 from edge_agent.derivation.enrich import Attribution, attribute
-from edge_agent.derivation.timetable import posting_day
 from edge_agent.model.movement import Candidate, Cause, Evidence, Flag, Line
 from edge_agent.model.outcome import EpochMark
 from edge_agent.model.reading import Instant, Link, Quality, Reading
@@ -177,7 +176,7 @@ def _book(work: Books, one: CounterRule, delta: counter.Delta, proof: Evidence) 
         delta.to_position - delta.from_position,
         replace(proof, flags=(*proof.flags, *whose.flags)),
     )
-    first_day = posting_day(work.map.calendar, since)
+    first_day = work.day(since).date
     if len(whose.orders) > 1 or whose.cause is Cause.ORDER_UNKNOWN:
         ways = [Candidate(line.quantity, f"order {o or 'none'}", replace(line.key, order=o)) for o in whose.orders]
         message = f"{line.quantity} {line.unit} ran while the order changed: {', '.join(w.why for w in ways)}"

@@ -17,6 +17,7 @@ from edge_agent.derivation.booking import Books
 from edge_agent.derivation.confirming import HandshakeRule
 from edge_agent.derivation.counting import CounterRule
 from edge_agent.derivation.enrich import event_time, with_order
+from edge_agent.derivation.steady import Steady, run_on
 from edge_agent.model.confirmation import Block, Released
 from edge_agent.model.movement import Decision
 from edge_agent.model.outcome import Outcome
@@ -37,10 +38,10 @@ class Engine:
         self._handshakes = {
             rule.name: HandshakeRule(rule, rule.signal) for rule in rules if isinstance(rule.signal, Handshake)
         }
-        self._by_tag: dict[TagRef, list[CounterRule]] = defaultdict(list)
+        self._by_tag: dict[TagRef, list[tuple[CounterRule, Steady]]] = defaultdict(list)
         self._by_epoch_tag: dict[TagRef, list[CounterRule]] = defaultdict(list)
         for one in self._counters:
-            self._by_tag[one.spec.tag].append(one)
+            self._by_tag[one.spec.tag].append((one, Steady.of(one.rule, one.spec, tag_map.tags[one.spec.tag])))
             if one.spec.epoch_tag is not None:
                 self._by_epoch_tag[one.spec.epoch_tag].append(one)
         self._by_source: dict[str, list[Rule]] = defaultdict(list)
@@ -109,8 +110,12 @@ class Engine:
             if known is not None and known.value != reading.value:
                 for one in self._by_epoch_tag[reading.tag]:
                     counting.sign(work, one, counter.EPOCH_TAG)
-        for one in self._by_tag.get(reading.tag, ()):
-            counting.count(work, one, reading, time, refused=refused)
+        for one, steady in self._by_tag.get(reading.tag, ()):
+            if refused or not self._runs_on(work, steady, reading, time):
+                counting.count(work, one, reading, time, refused=refused)
+
+    _runs_on = staticmethod(run_on)
+    """The short cut; a test goes the whole way instead."""
 
     def _tick(self, work: Books, now: Instant) -> None:
         for one in self._counters:

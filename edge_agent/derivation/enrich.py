@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from edge_agent.config.tagmap import Rule, Split
 from edge_agent.model.movement import Cause, Flag
 from edge_agent.model.reading import Quality, Reading
 from edge_agent.model.state import OrderState, SourceState
+from edge_agent.model.value import value
 
 _HISTORY = 8
 """Changes of an order tag kept: more than can fall between two readings of a counter that is seen at all."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class OrdersIn:
     """The orders that ran in an interval, in sequence; `known` is False where its beginning is not covered."""
 
@@ -66,7 +66,7 @@ def orders_in(state: OrderState | None, since: datetime, until: datetime) -> Ord
     return OrdersIn(tuple(during), known=False)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Attribution:
     """Whose a quantity is: one order, or all that it may belong to and why that is open."""
 

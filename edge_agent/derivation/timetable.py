@@ -8,19 +8,37 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, time, timedelta
-from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from cronsim import CronSim
 
 from edge_agent.config.tagmap import Cadence, Calendar, CutAt
+from edge_agent.model.value import value
 
 _DAY = timedelta(days=1)
 
 
+@value
+class Day:
+    """A posting day of the plant: from `starts` on, up to `ends`, which is no part of it."""
+
+    date: date
+    starts: datetime
+    ends: datetime
+
+
+def day_of(calendar: Calendar, moment: datetime) -> Day:
+    """The posting day that `moment` lies in: it begins at `day_starts` local time."""
+    zone, begins = calendar.time_zone, calendar.day_starts
+    day = moment.astimezone(zone).date()
+    while moment < _instant(zone, day, begins):
+        day -= _DAY
+    return Day(day, _instant(zone, day, begins), _instant(zone, day + _DAY, begins))
+
+
 def posting_day(calendar: Calendar, moment: datetime) -> date:
-    """The plant's posting day: it begins at `day_starts` local time."""
-    return _posting_day(calendar.time_zone, calendar.day_starts, int(moment.timestamp()) // 60)
+    """The date of the posting day that `moment` lies in."""
+    return day_of(calendar, moment).date
 
 
 def next_cut(cadence: Cadence, calendar: Calendar, now: datetime) -> datetime:
@@ -36,16 +54,6 @@ def next_cut(cadence: Cadence, calendar: Calendar, now: datetime) -> datetime:
     elif cadence.every is not None:
         due.append(_aligned(cadence.every, calendar.time_zone, now) if cadence.aligned else now + cadence.every)
     return min(due)
-
-
-@lru_cache(maxsize=4096)
-def _posting_day(zone: ZoneInfo, day_starts: time, minute: int) -> date:
-    """By the minute: no zone and no day begins within one."""
-    moment = datetime.fromtimestamp(minute * 60, UTC)
-    day = moment.astimezone(zone).date()
-    while moment < _instant(zone, day, day_starts):
-        day -= _DAY
-    return day
 
 
 def _next_at(zone: ZoneInfo, times: Iterable[time], now: datetime) -> datetime:

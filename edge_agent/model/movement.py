@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
+
+from edge_agent.model.value import value
 
 
 class EventType(StrEnum):
@@ -36,7 +38,7 @@ class Flag(StrEnum):
     CUT_TO_PRECISION = "cutToPrecision"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Key:
     """What pending lines are accumulated by (derivation.md, Cadence).
 
@@ -53,7 +55,7 @@ class Key:
     container: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Evidence:
     """From a booked quantity back to raw readings. Positions are raw units, unrolled within the epoch."""
 
@@ -69,7 +71,7 @@ class Evidence:
     flags: tuple[Flag, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Line:
     """A quantity of one key over one contiguous range of positions: `quantity` in `unit`, the material's unit."""
 
@@ -116,7 +118,7 @@ class Cause(StrEnum):
     FAILED_CHECK = "failed-check"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Candidate:
     """One way a doubtful movement may have gone; a person picks one. `quantity` in the material's unit."""
 
@@ -125,7 +127,7 @@ class Candidate:
     key: Key
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Review:
     """A doubtful movement: nothing is booked until a person (or a rule of the tag map) decides.
 
@@ -143,7 +145,7 @@ class Review:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Gap:
     """What could not be seen, with bounds in the material's unit; `maximum` None where nothing bounds it.
 
@@ -161,7 +163,7 @@ class Gap:
     seen: Decimal = Decimal(0)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class EventDraft:
     """An event before the store gives it its place: the renderer turns it into bytes inside the commit.
 
@@ -187,7 +189,7 @@ class Verdict(StrEnum):
     REJECTED = "rejected"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Decision:
     """A person's word on a review. `candidate` counts from 1, None when rejected."""
 

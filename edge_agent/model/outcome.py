@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from edge_agent.model.confirmation import Acknowledge
 from edge_agent.model.movement import Decision, EventDraft, Gap, Line, LineState, Review
 from edge_agent.model.state import State
+from edge_agent.model.value import value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class EpochMark:
     """A rule's epoch from raw values alone: `last_raw - first_raw + wraps * modulus` ran through it."""
 
@@ -21,7 +22,7 @@ class EpochMark:
     modulus: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class LineMark:
     """A line's place in the ledger: (rule, epoch, from_position) names it; the newest mark of a name wins.
 
@@ -34,7 +35,7 @@ class LineMark:
     review: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class NaturalKey:
     """What makes a confirmation the same confirmation: rule, epoch and unrolled number. Never booked twice."""
 

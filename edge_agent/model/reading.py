@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 from typing import NamedTuple
+
+from edge_agent.model.value import value
 
 Scalar = int | Decimal | bool | str
 """A decoded tag value. Binary floats become `Decimal` at the source's door and never pass it."""
@@ -30,7 +31,7 @@ class Quality(StrEnum):
     BAD = "bad"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Instant:
     """One moment as this machine saw it: wall clock for people, monotonic clock for arithmetic.
 
@@ -51,7 +52,7 @@ class Instant:
         return max(elapsed, Decimal(0))
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Reading:
     """One value of one tag.
 
@@ -78,7 +79,7 @@ class Link(StrEnum):
     LOST = "lost"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class SourceChange:
     """A source's session began or ended.
 
@@ -92,14 +93,14 @@ class SourceChange:
     start_time: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Tick:
     """The passing of time, as an input: the engine has no clock of its own."""
 
     received: Instant
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Cut:
     """A request to cut every pending line into events now, whatever the cadence."""
 

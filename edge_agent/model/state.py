@@ -6,21 +6,21 @@ is frozen and replaced whole, so the store writes only what changed.
 
 from __future__ import annotations
 
-from collections import ChainMap
-from collections.abc import MutableMapping
+from collections.abc import Iterator, MutableMapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from edge_agent.model.movement import Line
 from edge_agent.model.reading import Instant, Link, Quality, Scalar, TagRef
+from edge_agent.model.value import value
 
 K = TypeVar("K")
 V = TypeVar("V")
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Hold:
     """A counter in doubt: the values seen since it left the last booked one (derivation.md, Counters).
 
@@ -41,7 +41,7 @@ class Hold:
     sure: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CounterState:
     """A totalizer's baseline in its present epoch. `first_raw`, `last_raw`, `wraps` alone prove what ran through it."""
 
@@ -58,7 +58,7 @@ class CounterState:
     hold: Hold | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class HandshakeState:
     """A transaction counter's latest number.
 
@@ -76,7 +76,7 @@ class HandshakeState:
     restored: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class RuleState:
     """All that one rule remembers. `pending` are its lines not yet cut, the last of them still open for growth."""
 
@@ -85,14 +85,14 @@ class RuleState:
     serial: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class OrderState:
     """The latest values of an order tag, oldest first: (order or None, since when)."""
 
     history: tuple[tuple[str | None, datetime], ...]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class SourceState:
     """A source's session as last seen. `start_time` is the server's own.
 
@@ -105,7 +105,7 @@ class SourceState:
     before: Instant | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CadenceState:
     """When a cadence's pending lines are next cut, by the wall clock; None while nothing is pending.
 
@@ -116,12 +116,43 @@ class CadenceState:
     ended: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class TagState:
     """The last value seen of a tag whose change means something (an epoch tag)."""
 
     value: Scalar | None
     quality: Quality
+
+
+class Branch(MutableMapping[K, V]):
+    """A mapping that reads through to `base` and keeps its own writes in `own`; nothing is ever deleted."""
+
+    __slots__ = ("base", "own")
+
+    def __init__(self, base: MutableMapping[K, V]) -> None:
+        self.base = base
+        self.own: dict[K, V] = {}
+
+    def __getitem__(self, key: K) -> V:
+        found = self.own.get(key)
+        return self.base[key] if found is None else found
+
+    def get(self, key: K, default: Any = None) -> Any:
+        """The value, or `default`: the inherited way there is a detour over an exception."""
+        found = self.own.get(key)
+        return self.base.get(key, default) if found is None else found
+
+    def __setitem__(self, key: K, value: V) -> None:
+        self.own[key] = value
+
+    def __delitem__(self, key: K) -> None:
+        raise TypeError(f"{key!r}: what is remembered is replaced, never deleted")
+
+    def __iter__(self) -> Iterator[K]:
+        return iter({**self.base, **self.own})
+
+    def __len__(self) -> int:
+        return len({**self.base, **self.own})
 
 
 @dataclass(slots=True)
@@ -137,11 +168,7 @@ class State:
     def branch(self) -> State:
         """A state that reads through to this one and keeps its own writes apart."""
         return State(
-            ChainMap({}, self.rules),
-            ChainMap({}, self.orders),
-            ChainMap({}, self.sources),
-            ChainMap({}, self.cadences),
-            ChainMap({}, self.tags),
+            Branch(self.rules), Branch(self.orders), Branch(self.sources), Branch(self.cadences), Branch(self.tags)
         )
 
     def own(self) -> State:
@@ -158,4 +185,4 @@ class State:
 
 
 def _own(mapping: MutableMapping[K, V]) -> MutableMapping[K, V]:
-    return mapping.maps[0] if isinstance(mapping, ChainMap) else mapping
+    return mapping.own if isinstance(mapping, Branch) else mapping

@@ -12,6 +12,7 @@ from edge_agent.model.movement import LineState, Review
 from edge_agent.model.state import CounterState, State
 from tests.derivation.physical import Delivery, PhysicalLine, Register
 from tests.derivation.plant import ORDER, Journal, counter, tag_map
+from tests.derivation.stepwise import Stepwise
 
 Script = tuple[tuple[int | None, int], int, int, list[tuple[str, dict[str, Any]]], list[int]]
 """Register (wraps_at, wraps_to), first value, steps between deliveries, operations, deliveries in a batch."""
@@ -59,6 +60,7 @@ class Audit:
         register = line.register
         rule = counter("count", wraps_at=register.wraps_at, wraps_to=register.wraps_to, order=ORDER)
         self.engine = Engine(tag_map(rule))
+        self.stepwise = Stepwise(tag_map(rule))
         self.line = line
         self.state = State()
         self.journal = Journal()
@@ -75,6 +77,7 @@ class Audit:
             self._batches = [*self._batches[1:], size]
             batch, waiting = [one for delivery in waiting[:size] for one in delivery], waiting[size:]
             outcome = self.engine.fold(self.state, batch)
+            assert self.stepwise.fold(self.state, batch) == outcome
             if size % 3 == 0:
                 assert self.engine.fold(self.state, batch) == outcome
             self.journal.take(outcome)

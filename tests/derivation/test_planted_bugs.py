@@ -11,10 +11,11 @@ from hypothesis import Phase, given, settings
 
 from edge_agent.config.tagmap import Cadence, Counter, Unproven
 from edge_agent.derivation import counter as patched
-from edge_agent.derivation import counting
+from edge_agent.derivation import counting, steady
 from edge_agent.derivation.booking import Books
 from edge_agent.derivation.counter import Delta
 from edge_agent.derivation.enrich import Attribution, attribute
+from edge_agent.model.reading import Quality
 from edge_agent.model.state import CounterState
 from tests.derivation.audit import Script, play, scripts
 
@@ -50,6 +51,11 @@ def adopts_a_glitch_as_baseline(patch: Patch) -> None:
 
     right = patched.observe
     patch.setattr(patched, "observe", observe)
+
+
+def runs_on_through_an_outage(patch: Patch) -> None:
+    """The short cut takes what it may not."""
+    patch.setattr(steady, "_is_plain", lambda state, reading: reading.quality is Quality.GOOD)
 
 
 def drops_what_ran_in_an_outage(patch: Patch) -> None:
@@ -92,6 +98,7 @@ def loses_a_cut(patch: Patch) -> None:
         takes_every_fall_for_a_wrap,
         adopts_a_glitch_as_baseline,
         drops_what_ran_in_an_outage,
+        runs_on_through_an_outage,
         overlooks_signs,
         settles_out_of_sight,
         guesses_the_number_of_turns,

@@ -124,7 +124,7 @@ class VirtualSkid:
             msg = "the order changes at rest only"
             raise ValueError(msg)
         before, self.order = self.order, number
-        if before is not None and before != number:
+        if before and before != number:
             self._doubtful([key_of(SYRUP, before), self._key])
 
     def _doubtful(self, keys: list[str]) -> None:

@@ -10,7 +10,7 @@ from edge_agent.derivation.steady import Steady
 from edge_agent.model.reading import Reading
 
 
-def _never(_work: Books, _one: Steady, _reading: Reading, _time: datetime) -> bool:
+def _never(work: Books, one: Steady, reading: Reading, time: datetime) -> bool:
     return False
 
 

@@ -39,4 +39,4 @@ def disagreements(
 
 def _doubt(one: Mapping[str, Any], truth: Truth) -> compare.Doubt:
     since, until = (datetime.fromisoformat(one[name]) for name in ("since", "until"))
-    return compare.Doubt(one["key"], one["rule"], Decimal(truth(one["key"], since, until)), since, until)
+    return compare.Doubt(one["rule"], {one["key"]: Decimal(truth(one["key"], since, until))}, since, until)

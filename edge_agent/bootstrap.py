@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable
 from contextlib import AsyncExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -14,21 +14,27 @@ from pathlib import Path
 from edge_agent import __version__
 from edge_agent.clock import Clock, SystemClock
 from edge_agent.config.loader import load
-from edge_agent.config.tagmap import Handshake, OpcUaSource, TagMap
+from edge_agent.config.tagmap import OpcUaSource, SerialLine, TagMap
 from edge_agent.control import Control
 from edge_agent.control_verbs import Verbs
 from edge_agent.derivation.engine import Engine
 from edge_agent.errors import ConfigurationError
 from edge_agent.inbound.commands import Commands
-from edge_agent.model.state import State
+from edge_agent.measuring import Measuring, measured
+from edge_agent.model.event import Render
 from edge_agent.mqtt import PahoBroker
 from edge_agent.pipeline import Pipeline, Probe, no_probe
 from edge_agent.publishing.encoding import Renderer
 from edge_agent.publishing.presence import Presence
 from edge_agent.publishing.relay import Relay
 from edge_agent.publishing.topics import Topics
+from edge_agent.reload import Reload, Sources, handshakes_of
+from edge_agent.service import Restraint, Service
 from edge_agent.sources.base import Source
+from edge_agent.sources.modbus import Modbus
+from edge_agent.sources.modbus_wire import Wire
 from edge_agent.sources.opcua import OpcUa
+from edge_agent.sources.opcua_pki import Pki
 from edge_agent.store.audit import Audit
 from edge_agent.store.checkpoint import Checkpoint
 from edge_agent.store.database import Database
@@ -41,19 +47,25 @@ from edge_agent.store.unit_of_work import UnitOfWork
 from edge_agent.supervisor import Supervisor
 from edge_agent.telemetry.log import configure_log
 from edge_agent.telemetry.metrics import Counts
+from edge_agent.telemetry.progress import Progress
+from edge_agent.telemetry.sd_notify import Notifier
 from edge_agent.telemetry.status import Status
+from edge_agent.telemetry.tags import TagBoard
+from edge_agent.web.probes import pages
+from edge_agent.web.responder import Responder
 
 _PRUNE_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the command line says: tag maps, the data directory, seconds between heartbeats."""
+    """What the command line says: tag maps, data directory, seconds between heartbeats, where metrics are served."""
 
     maps: tuple[Path, ...]
     data: Path
     heartbeat: float = 10.0
     log_json: bool = False
+    metrics: tuple[str, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +80,7 @@ class Parts:
 
 
 async def run_agent(settings: Settings, parts: Parts | None = None) -> None:
-    """Run the agent until SIGTERM or SIGINT.
+    """Run the agent until SIGTERM or SIGINT; SIGHUP takes a changed map over.
 
     Raises:
         ConfigurationError: the tag map is invalid, or asks for what this version does not do.
@@ -78,12 +90,23 @@ async def run_agent(settings: Settings, parts: Parts | None = None) -> None:
     configure_log(json=settings.log_json)
     tag_map = _checked(settings.maps)
     settings.data.mkdir(parents=True, exist_ok=True)
+    notifier = Notifier()
+    restraint = Restraint(notifier)
+    await restraint.hold_back()
     async with AsyncExitStack() as stack:
-        supervisor = await _compose(settings, parts, tag_map, stack)
+        supervisor, service, reload = await _compose(settings, parts, tag_map, notifier, stack)
+        supervisor.fatal("restraint", restraint.settle)
+
+        def stop() -> None:
+            service.stopping()
+            supervisor.stop()
+
         loop = asyncio.get_running_loop()
         for name in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(name, supervisor.stop)
+            loop.add_signal_handler(name, stop)
+        loop.add_signal_handler(signal.SIGHUP, reload.ask)
         await supervisor.run()
+    restraint.forget()
 
 
 def _checked(maps: tuple[Path, ...]) -> TagMap:
@@ -106,9 +129,13 @@ class _Shell:
     database: Database
     outbox: Outbox
     audit: Audit
+    tags: TagBoard
+    progress: Progress
 
 
-async def _compose(settings: Settings, parts: Parts, tag_map: TagMap, stack: AsyncExitStack) -> Supervisor:
+async def _compose(
+    settings: Settings, parts: Parts, tag_map: TagMap, notifier: Notifier, stack: AsyncExitStack
+) -> tuple[Supervisor, Service, Reload]:
     clock = parts.clock
     path = settings.data / DATABASE_NAME
     database = await open_store(path, agent=tag_map.agent, max_size=tag_map.buffer.max_size, now=clock.now())
@@ -116,38 +143,69 @@ async def _compose(settings: Settings, parts: Parts, tag_map: TagMap, stack: Asy
     outbox = Outbox(database, tag_map.streams)
     await outbox.load()
     status, audit = Status(clock), Audit(database, clock)
-    shell = _Shell(settings, parts, tag_map, status, Counts(), database, outbox, audit)
-    sources = _sources(shell)
-    for source in sources.values():
-        stack.push_async_callback(source.close)
-    pipeline = _pipeline(shell, sources)
-    await pipeline.start()
-    _refuse_orphans(pipeline.state, tag_map)
+    tags = TagBoard(tag.ref for tag in tag_map.tags.values())
+    shell = _Shell(settings, parts, tag_map, status, Counts(), database, outbox, audit, tags, Progress())
     supervisor = Supervisor(status)
+    pipeline = _pipeline(shell)
+    sources = Sources(tag_map, _source_factory(shell), supervisor, pipeline)
+    stack.push_async_callback(sources.close_all)
+    await pipeline.start(sources.running)
+    if orphans := pipeline.orphans():
+        raise ConfigurationError(
+            f"rules {', '.join(orphans)} are gone from the tag map but have quantities not yet sent; "
+            "put them back, cut, then remove them (a new name takes over with `was:`)"
+        )
+    control = Control(settings.data, _verbs(shell, pipeline).handlers())
     supervisor.fatal("pipeline", pipeline.run)
     supervisor.fatal("ticks", pipeline.tick)
     supervisor.fatal("audit", audit.run)
-    supervisor.fatal("control", Control(settings.data, _verbs(shell, pipeline).handlers()).run)
+    supervisor.fatal("control", control.run)
     supervisor.restarted("pruner", Pruner(database, tag_map.buffer.keep_sent, clock, _PRUNE_SECONDS).run)
-    for name in sources:
-        supervisor.restarted(name, partial(pipeline.pump, name))
-        supervisor.fatal(f"{name} acknowledgements", partial(pipeline.acknowledge, name))
-    _add_publishing(shell, supervisor)
-    return supervisor
+    sources.start(*sources.running)
+    relay = _add_publishing(shell, supervisor)
+    service = _add_service(shell, supervisor, notifier, relay)
+
+    async def taken_over(new: TagMap) -> None:
+        """What else hangs on the map."""
+        control.serve(_verbs(replace(shell, tag_map=new), pipeline).handlers())
+        tags.expect(tag.ref for tag in new.tags.values())
+        await relay.introduce(_presence(settings, new))
+
+    reload = Reload(
+        tag_map,
+        partial(_checked, settings.maps),
+        sources,
+        pipeline,
+        renderer=_renderer,
+        taken_over=taken_over,
+        service=service,
+        audit=audit,
+    )
+    supervisor.fatal("reload", reload.run)
+    return supervisor, service, reload
 
 
-def _pipeline(shell: _Shell, sources: Mapping[str, Source]) -> Pipeline:
+def _renderer(tag_map: TagMap) -> Render:
+    return Renderer(tag_map, __version__).render
+
+
+def _presence(settings: Settings, tag_map: TagMap) -> Presence:
+    return Presence(tag_map, __version__, timedelta(seconds=settings.heartbeat))
+
+
+def _pipeline(shell: _Shell) -> Pipeline:
     parts = shell.parts
+    probe = measured(parts.probe, shell.progress, shell.counts)
     return parts.pipeline(
         Engine(shell.tag_map),
         Checkpoint(shell.database),
-        parts.unit_of_work(shell.database, parts.probe),
-        Renderer(shell.tag_map, __version__).render,
-        sources,
+        parts.unit_of_work(shell.database, probe),
+        _renderer(shell.tag_map),
         clock=parts.clock,
         status=shell.status,
         counts=shell.counts,
-        probe=parts.probe,
+        probe=probe,
+        observe=shell.tags.observe,
     )
 
 
@@ -165,17 +223,18 @@ def _verbs(shell: _Shell, pipeline: Pipeline) -> Verbs:
     )
 
 
-def _add_publishing(shell: _Shell, supervisor: Supervisor) -> None:
+def _add_publishing(shell: _Shell, supervisor: Supervisor) -> Relay:
     """The relay and the commands that come in over the same session."""
     tag_map, parts = shell.tag_map, shell.parts
     relay = parts.relay(
         PahoBroker(tag_map.mqtt, f"edge-agent-{tag_map.agent}"),
         shell.outbox,
-        Presence(tag_map, __version__, timedelta(seconds=shell.settings.heartbeat)),
+        _presence(shell.settings, tag_map),
         status=shell.status,
         clock=parts.clock,
         streams=shell.outbox.streams,
         probe=parts.probe,
+        latency=partial(shell.counts.observe, "publish_latency_seconds"),
     )
     topic = Topics(tag_map).command("replay")
     commands = Commands(
@@ -191,28 +250,46 @@ def _add_publishing(shell: _Shell, supervisor: Supervisor) -> None:
     relay.subscribe(topic, commands.received)
     supervisor.fatal("relay", relay.run)
     supervisor.fatal("commands", commands.run)
+    return relay
 
 
-def _sources(shell: _Shell) -> Mapping[str, Source]:
-    tag_map = shell.tag_map
-    sources: dict[str, Source] = {}
-    for name, reference in tag_map.sources.items():
-        assert isinstance(reference, OpcUaSource)  # noqa: S101 - `_checked` has refused what is not run yet
+def _add_service(shell: _Shell, supervisor: Supervisor, notifier: Notifier, relay: Relay) -> Service:
+    """What tells systemd, people and Prometheus how the agent stands."""
+    measuring = Measuring(
+        shell.database,
+        shell.outbox,
+        shell.tags,
+        relay=relay.report,
+        clock=shell.parts.clock,
+        status=shell.status,
+        counts=shell.counts,
+        progress=shell.progress,
+    )
+    service = Service(notifier, shell.progress, shell.status, measuring.line)
+    supervisor.fatal("readiness and watchdog", service.watch)
+    supervisor.fatal("status line", service.tell)
+    supervisor.restarted("figures", measuring.run)
+    if shell.settings.metrics is not None:
+        served = pages(measuring.exposition, service.not_ready, service.unhealthy)
+        told = partial(shell.status.up, "metrics", f"http://{':'.join(map(str, shell.settings.metrics))}/metrics")
+        supervisor.restarted("metrics", partial(Responder(*shell.settings.metrics, served).run, told))
+    return service
+
+
+def _source_factory(shell: _Shell) -> Callable[[TagMap, str], Source]:
+    """Makes the sources of a map; devices on one serial line share the way there."""
+    lines: dict[tuple[str, SerialLine], Wire] = {}
+    clock, status, counts = shell.parts.clock, shell.status, shell.counts
+
+    def make(tag_map: TagMap, name: str) -> Source:
+        reference, handshakes = tag_map.sources[name], handshakes_of(tag_map, name)
         tags = [tag for tag in tag_map.tags.values() if tag.ref.source == name]
-        handshakes = {
-            rule.name: rule.signal
-            for rule in tag_map.rules.values()
-            if isinstance(rule.signal, Handshake) and rule.signal.trigger.source == name
-        }
-        sources[name] = OpcUa(reference, tags, handshakes, shell.parts.clock, shell.status, counts=shell.counts)
-    return sources
+        if isinstance(reference, OpcUaSource):
+            pki = Pki(shell.settings.data / "pki", tag_map.agent, clock)
+            return OpcUa(reference, tags, handshakes, clock, status, counts=counts, pki=pki)
+        wire = Wire(reference)
+        if reference.serial is not None:
+            wire = lines.setdefault((reference.url, reference.serial), wire)
+        return Modbus(reference, tags, handshakes, clock, status, wire=wire, counts=counts)
 
-
-def _refuse_orphans(state: State, tag_map: TagMap) -> None:
-    """Lines of a rule that the map no longer has would never be cut: a change of configuration loses nothing."""
-    orphans = [name for name, rule in state.rules.items() if rule.pending and name not in tag_map.rules]
-    if orphans:
-        raise ConfigurationError(
-            f"rules {', '.join(sorted(orphans))} are gone from the tag map but have quantities not yet sent; "
-            "put them back, cut, then remove them (a new name takes over with `was:`)"
-        )
+    return make

@@ -6,6 +6,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Protocol
+from uuid import uuid4
 
 from edge_agent.model.reading import Instant
 
@@ -24,7 +25,8 @@ class SystemClock:
     """The machine's clocks: CLOCK_REALTIME, and CLOCK_BOOTTIME, which runs on through suspend and agent restarts."""
 
     def __init__(self) -> None:
-        self._boot_id = _BOOT_ID.read_text(encoding="ascii").strip() if _BOOT_ID.exists() else "unknown"
+        # Without the kernel's id each process counts as a boot of its own: elapsed time is then the wall clock's.
+        self._boot_id = _BOOT_ID.read_text(encoding="ascii").strip() if _BOOT_ID.exists() else str(uuid4())
 
     def now(self) -> Instant:
         """The present instant."""

@@ -34,6 +34,10 @@ class Control:
         self._directory = directory
         self._handlers = handlers
 
+    def serve(self, handlers: Mapping[str, Handler]) -> None:
+        """Answer with these from now on."""
+        self._handlers = handlers
+
     async def run(self) -> None:
         """Serve for ever."""
         (self._directory / SOCKET_NAME).unlink(missing_ok=True)

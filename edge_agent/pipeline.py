@@ -7,7 +7,7 @@ COMMIT; after any error it is loaded from the store and the kept group folded ag
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import tenacity
@@ -34,7 +34,21 @@ GROUP_INPUTS = 5_000
 TICK_SECONDS = 0.2
 _STORE = "store"
 
-Request = Cut | Decision
+
+@dataclass(frozen=True, slots=True)
+class Swap:
+    """A new tag map: what folds and renders from now on, and the sources it has; kept ones are the same objects.
+
+    `replaced` are those that are not: what their next session shows was not seen coming.
+    """
+
+    engine: Engine
+    render: Render
+    sources: Mapping[str, Source]
+    replaced: frozenset[str]
+
+
+Request = Cut | Decision | Swap
 Probe = Callable[[str], None]
 
 
@@ -57,33 +71,39 @@ class Pipeline:
         checkpoint: Checkpoint,
         unit_of_work: UnitOfWork,
         render: Render,
-        sources: Mapping[str, Source],
         *,
         clock: Clock,
         status: Status,
         counts: Counts,
         probe: Probe = no_probe,
+        observe: Callable[[Sequence[Input]], None] = lambda _delivery: None,
     ) -> None:
         self._engine = engine
         self._checkpoint = checkpoint
         self._unit_of_work = unit_of_work
         self._render = render
-        self._sources = sources
+        self._sources: Mapping[str, Source] = {}
         self._clock = clock
         self._status = status
         self._counts = counts
         self._probe = probe
+        self._observe = observe
         self._arrived: asyncio.Queue[Sequence[Input] | _Asked] = asyncio.Queue(WAITING_DELIVERIES)
-        self._to_acknowledge: dict[str, asyncio.Queue[Acknowledge]] = {name: asyncio.Queue() for name in sources}
+        self._to_acknowledge: dict[str, asyncio.Queue[Acknowledge]] = {}
         self._source_of_rule = engine.handshake_sources()
         self.state = State()
 
-    async def start(self) -> None:
+    async def start(self, sources: Mapping[str, Source]) -> None:
         """Load the state. Until a source's session is up again, its last link is past."""
+        self._sources = sources
+        self._to_acknowledge = {name: asyncio.Queue() for name in sources}
         self.state = await self._checkpoint.load()
-        now = self._clock.now()
-        known = [SourceChange(name, Link.LOST, now) for name in self.state.sources if name in self._sources]
-        await self.process(known)
+        await self.commit(self._engine.inherit(self.state))
+        await self._lose(self._sources)
+
+    def orphans(self) -> list[str]:
+        """Rules with quantities not yet sent that the present map does not know."""
+        return self._engine.orphans(self.state)
 
     async def submit(self, inputs: Sequence[Input]) -> None:
         """Hand over what arrived; waits while too much is waiting already."""
@@ -107,6 +127,7 @@ class Pipeline:
     async def pump(self, name: str) -> None:
         """Feed one source's deliveries in, for ever."""
         async for delivery in self._sources[name].deliveries():
+            self._observe(delivery)
             await self.submit(delivery)
 
     async def tick(self) -> None:
@@ -183,7 +204,7 @@ class Pipeline:
 
     async def _answer(self, asked: _Asked) -> None:
         try:
-            outcome = await self.process((asked.request,))
+            outcome = await self._fulfil(asked.request)
         except StoreError as error:
             self.state = await self._checkpoint.load()
             if not asked.answer.cancelled():
@@ -191,6 +212,30 @@ class Pipeline:
         else:
             if not asked.answer.cancelled():
                 asked.answer.set_result(outcome)
+
+    async def _fulfil(self, request: Request) -> Outcome:
+        if isinstance(request, Swap):
+            return await self._swap(request)
+        return await self.process((request,))
+
+    async def _swap(self, request: Swap) -> Outcome:
+        """Let a new map fold and render; what rules that it does not know still have is sent first."""
+        if gone := request.engine.orphans(self.state):
+            await self.process((Cut(self._clock.now(), frozenset(gone)),))
+        outcome = request.engine.inherit(self.state)
+        await self.commit(outcome)
+        self._engine, self._render, self._sources = request.engine, request.render, request.sources
+        self._source_of_rule = request.engine.handshake_sources()
+        for name in request.sources:
+            if name in request.replaced or name not in self._to_acknowledge:
+                self._to_acknowledge[name] = asyncio.Queue()
+        await self._lose(request.replaced)
+        return outcome
+
+    async def _lose(self, sources: Iterable[str]) -> None:
+        """Until a session of these is up again, their last link is past."""
+        now = self._clock.now()
+        await self.process([SourceChange(name, Link.LOST, now) for name in sources if name in self.state.sources])
 
 
 def _may_pass(error: BaseException) -> bool:

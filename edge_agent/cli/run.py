@@ -18,6 +18,9 @@ Maps = Annotated[
     ),
 ]
 
+_METRICS = "127.0.0.1:9464"
+_NO_METRICS = "none"
+
 
 def register(app: typer.Typer) -> None:
     """Add the verb."""
@@ -29,7 +32,23 @@ def run(
     data: Data = DEFAULT_DATA,
     heartbeat: Annotated[float, typer.Option(min=0.2, help="Seconds between two heartbeats.")] = 10.0,
     log_json: Annotated[bool, typer.Option("--log-json", help="Log JSON lines.")] = False,
+    metrics: Annotated[
+        str,
+        typer.Option(
+            envvar="EDGE_AGENT_METRICS", help="Where /metrics, /-/ready and /-/healthy are: HOST:PORT, or `none`."
+        ),
+    ] = _METRICS,
 ) -> None:
     """Run the agent until SIGTERM. Ends with 78 where the configuration is invalid."""
     with clear_errors():
-        asyncio.run(run_agent(Settings(tuple(config), data, heartbeat, log_json)))
+        asyncio.run(run_agent(Settings(tuple(config), data, heartbeat, log_json, _address(metrics))))
+
+
+def _address(text: str) -> tuple[str, int] | None:
+    """Host and port. Raises BadParameter where it is neither that nor `none`."""
+    if text == _NO_METRICS:
+        return None
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
+        raise typer.BadParameter(f"{text!r} is not HOST:PORT (say {_METRICS}) or {_NO_METRICS}", param_hint="--metrics")
+    return host.strip("[]"), int(port)

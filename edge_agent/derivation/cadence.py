@@ -50,10 +50,17 @@ def cut_if_due(work: Books, rules: Sequence[Rule], now: datetime) -> None:
         _cut_ended(work, rules, now)
 
 
-def cut(work: Books, rules: Sequence[Rule], now: datetime, wanted: Callable[[Rule, Line], bool] | None = None) -> None:
+def cut(
+    work: Books,
+    rules: Sequence[Rule],
+    now: datetime,
+    wanted: Callable[[Rule, Line], bool] | None = None,
+    *,
+    final: bool = False,
+) -> None:
     """Cut the pending lines of rules of one cadence (`wanted`: these only): one event per type, order and posting day.
 
-    A material's precision may leave a rest pending.
+    A material's precision may leave a rest pending, unless the cut is `final`.
     """
     lines: list[Line] = []
     for rule in rules:
@@ -63,7 +70,7 @@ def cut(work: Books, rules: Sequence[Rule], now: datetime, wanted: Callable[[Rul
             if wanted is not None and not wanted(rule, line):
                 kept.append(line)
                 continue
-            posted, rest = cut_down(rule, line, ended=_has_ended(work, rule, line, now))
+            posted, rest = cut_down(rule, line, ended=final or _has_ended(work, rule, line, now))
             lines += [posted] if posted is not None else []
             kept += [rest] if rest is not None else []
             if rest is not None and rest is not line:

@@ -17,6 +17,7 @@ from edge_agent.derivation.booking import Books
 from edge_agent.derivation.confirming import HandshakeRule
 from edge_agent.derivation.counting import CounterRule
 from edge_agent.derivation.enrich import event_time, with_order
+from edge_agent.derivation.inherit import inherit
 from edge_agent.derivation.steady import Steady, run_on
 from edge_agent.model.confirmation import Block, Released
 from edge_agent.model.movement import Decision
@@ -57,6 +58,17 @@ class Engine:
         """The source that each handshake rule's acknowledgements go to."""
         return {name: one.source for name, one in self._handshakes.items()}
 
+    def inherit(self, state: State) -> Outcome:
+        """What this map's renamed rules take over; to be committed before anything is folded."""
+        return inherit(self._map, state)
+
+    def orphans(self, state: State) -> list[str]:
+        """Rules that have quantities not yet sent, and that this map does not know."""
+        heirs = {rule.was for rule in self._map.rules.values()}
+        return sorted(
+            name for name, rule in state.rules.items() if rule.pending and name not in self._map.rules.keys() | heirs
+        )
+
     def fold(self, state: State, inputs: Iterable[Input]) -> Outcome:
         """Fold `inputs`, in their order, into what one transaction must hold; `state` itself is not changed."""
         work = Books(self._map, state)
@@ -91,10 +103,15 @@ class Engine:
             case SourceChange():
                 self._source(work, item)
             case Cut():
-                for rules in self._by_cadence.values():
-                    cadence.cut(work, rules, item.received.wall)
+                self._cut(work, item)
             case Decision():
                 work.decide(item, self._map.rules)
+
+    def _cut(self, work: Books, request: Cut) -> None:
+        for rules in self._by_cadence.values():
+            chosen = [rule for rule in rules if request.rules is None or rule.name in request.rules]
+            if chosen:
+                cadence.cut(work, chosen, request.received.wall, final=request.rules is not None)
 
     def _reading(self, work: Books, reading: Reading) -> None:
         source = _received(work, reading.tag.source, reading.received)

@@ -102,6 +102,10 @@ class Tick:
 
 @value
 class Cut:
-    """A request to cut every pending line into events now, whatever the cadence."""
+    """A request to cut pending lines into events now, whatever the cadence.
+
+    All of them; or only those of `rules` that are about to go: then to the last fraction.
+    """
 
     received: Instant
+    rules: frozenset[str] | None = None

@@ -1,4 +1,4 @@
-"""Log lines to standard error: key=value, or JSON where asked; each with a stable code (interfaces.md, Service).
+"""Log lines to the journal, else to standard error as key=value, or as JSON where asked; each with a stable code.
 
 Everything goes through the standard library's logging, so a library's own lines come out in the same form.
 """
@@ -14,6 +14,8 @@ from typing import Any
 
 import structlog
 
+from edge_agent.telemetry.journal import JournalHandler, entry, stderr_is_the_journal
+
 _SECRET_KEYS = re.compile(r"password|passwd|secret|token|private_key|credential", re.IGNORECASE)
 _SECRET_IN_URL = re.compile(r"(?<=://)[^/\s@]*:[^/\s@]*@")
 _HIDDEN = "***"
@@ -25,16 +27,26 @@ class Code(StrEnum):
     LIBRARY = "EA-2000"
     COMPONENT_LOST = "EA-2001"
     COMPONENT_UP = "EA-2002"
+    FATAL = "EA-2003"
     SUBSCRIBED_ANEW = "EA-2101"
+    OWN_CERTIFICATE = "EA-2102"
+    RELOADED = "EA-2004"
+    RELOAD_REFUSED = "EA-2005"
+    NOT_NOTIFIED = "EA-2301"
 
 
 def configure_log(*, json: bool = False, level: int = logging.INFO) -> None:
     """Send all log lines of this process to standard error: ours from `level` on, those of libraries from WARNING on.
 
+    Where systemd connected standard error to the journal, they go there field by field, unless JSON is asked for.
     May be called again; the last call counts.
     """
-    logfmt = structlog.processors.LogfmtRenderer(key_order=_FIRST_KEYS, drop_missing=True)
-    renderer = structlog.processors.JSONRenderer(ensure_ascii=False, default=str) if json else logfmt
+    handler: logging.Handler = logging.StreamHandler(sys.stderr)
+    renderer: structlog.typing.Processor = structlog.processors.LogfmtRenderer(key_order=_FIRST_KEYS, drop_missing=True)
+    if json:
+        renderer = structlog.processors.JSONRenderer(ensure_ascii=False, default=str)
+    elif stderr_is_the_journal():
+        handler, renderer = JournalHandler(), entry
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[structlog.stdlib.add_log_level, _with_library_code],
         processors=[
@@ -45,7 +57,6 @@ def configure_log(*, json: bool = False, level: int = logging.INFO) -> None:
             renderer,
         ],
     )
-    handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter)
     root = logging.getLogger()
     for known in [one for one in root.handlers if isinstance(one.formatter, structlog.stdlib.ProcessorFormatter)]:

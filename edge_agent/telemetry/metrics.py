@@ -1,27 +1,55 @@
-"""Counters and gauges, by name and labels as in interfaces.md (Metrics, without prefix and `_total`)."""
+"""Counters, gauges and histograms, by name and labels as in `catalogue` (without prefix and `_total`)."""
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from dataclasses import dataclass, field
+from itertools import groupby
+
+from edge_agent.telemetry.catalogue import METRICS
+
 Labels = tuple[tuple[str, str], ...]
+
+BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+"""Upper bounds of a histogram's buckets in seconds: from a fast disk's fsync to a slow line."""
+_PREFIX = "edge_agent_"
+_ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
+
+
+@dataclass(slots=True)
+class _Histogram:
+    buckets: list[int] = field(default_factory=lambda: [0] * (len(BOUNDS) + 1))
+    sum: float = 0.0
 
 
 class Counts:
-    """What happened how often, and how much there is now."""
+    """What happened how often, how long it took, and how much there is now."""
 
     def __init__(self) -> None:
-        self._counters: dict[tuple[str, Labels], int] = {}
+        self._counters: dict[tuple[str, Labels], float] = {}
         self._gauges: dict[tuple[str, Labels], float] = {}
+        self._histograms: dict[str, _Histogram] = {}
 
     def add(self, name: str, by: int = 1, /, **labels: str) -> None:
-        """Count `by` more of something. Raises ValueError where `by` is negative: a counter never falls."""
+        """Count `by` more of something; 0 makes it known. Raises ValueError where `by` is negative."""
         if by < 0:
             raise ValueError(f"{name}: a counter cannot be lowered by {-by}")
         key = (name, tuple(sorted(labels.items())))
         self._counters[key] = self._counters.get(key, 0) + by
 
+    def total(self, name: str, value: float, /, **labels: str) -> None:
+        """State a counter that is counted elsewhere."""
+        self._counters[name, tuple(sorted(labels.items()))] = value
+
     def set(self, name: str, value: float, /, **labels: str) -> None:
         """State a gauge, in the base unit that its name says."""
         self._gauges[name, tuple(sorted(labels.items()))] = value
+
+    def observe(self, name: str, seconds: float) -> None:
+        """Note how long something took."""
+        histogram = self._histograms.setdefault(name, _Histogram())
+        histogram.buckets[bisect_left(BOUNDS, seconds)] += 1
+        histogram.sum += seconds
 
     def get(self, name: str, /, **labels: str) -> float:
         """A counter's or gauge's value; 0 where nothing was counted."""
@@ -29,12 +57,39 @@ class Counts:
         return self._gauges.get(key, self._counters.get(key, 0))
 
     def snapshot(self) -> dict[str, float]:
-        """All of them, named as Prometheus writes them: `readings{source="filler"}`."""
-        return {_text(name, labels): value for (name, labels), value in sorted((self._counters | self._gauges).items())}
+        """Counters and gauges by name and labels: `readings{source="filler"}`."""
+        return {
+            name + _braces(labels): value for (name, labels), value in sorted((self._counters | self._gauges).items())
+        }
+
+    def exposition(self) -> str:
+        """All of them in Prometheus' text format, version 0.0.4."""
+        lines: list[str] = []
+        for kind, suffix, values in (("counter", "_total", self._counters), ("gauge", "", self._gauges)):
+            for family, keys in groupby(sorted(values), key=lambda key: key[0]):
+                full = f"{_PREFIX}{family}{suffix}"
+                lines += _head(full, family, kind)
+                lines += [f"{full}{_braces(key[1])} {values[key]}" for key in keys]
+        for name, histogram in sorted(self._histograms.items()):
+            lines += _histogram(name, histogram)
+        return "\n".join(lines) + "\n"
 
 
-def _text(name: str, labels: Labels) -> str:
+def _histogram(name: str, histogram: _Histogram) -> list[str]:
+    full = _PREFIX + name
+    lines, below = _head(full, name, "histogram"), 0
+    for bound, number in zip((*map(str, BOUNDS), "+Inf"), histogram.buckets, strict=True):
+        below += number
+        lines.append(f'{full}_bucket{{le="{bound}"}} {below}')
+    return [*lines, f"{full}_sum {histogram.sum}", f"{full}_count {below}"]
+
+
+def _head(full: str, name: str, kind: str) -> list[str]:
+    return [f"# HELP {full} {METRICS.get(name, '')}", f"# TYPE {full} {kind}"]
+
+
+def _braces(labels: Labels) -> str:
     if not labels:
-        return name
-    inner = ",".join(f'{key}="{value}"' for key, value in labels)
-    return f"{name}{{{inner}}}"
+        return ""
+    inner = ",".join(f'{key}="{value.translate(_ESCAPES)}"' for key, value in labels)
+    return f"{{{inner}}}"

@@ -19,7 +19,7 @@ from edge_agent.model.event import Render, StoredEvent
 from edge_agent.model.movement import Decision, EventType, Verdict
 from edge_agent.model.outcome import Outcome
 from edge_agent.model.reading import Cut, Link, Quality, Reading, SourceChange, TagRef, Tick
-from edge_agent.pipeline import Pipeline
+from edge_agent.pipeline import Pipeline, Swap
 from edge_agent.publishing.encoding import Renderer
 from edge_agent.sources.memory import Memory
 from edge_agent.store.checkpoint import Checkpoint
@@ -69,7 +69,6 @@ class Bench:
             Checkpoint(database),
             self.unit_of_work,
             Renderer(tag_map, "test").render,
-            {SOURCE: self.source},
             clock=clock,
             status=self.status,
             counts=Counts(),
@@ -88,7 +87,7 @@ class Bench:
         return SourceChange(SOURCE, Link.UP, self.clock.now(), START)
 
     async def connect(self) -> None:
-        await self.pipeline.start()
+        await self.pipeline.start({SOURCE: self.source})
         first = (self.reading("order_no", "A1", continuous=False), self.reading("bottles_out", 100, continuous=False))
         await self.pipeline.process((self.up(), *first))
 
@@ -241,7 +240,7 @@ async def test_a_restart_continues_where_the_store_stands(tmp_path: Path) -> Non
     database = await open_store(tmp_path / "s.db", agent="l3-edge", max_size=1 << 26, now=clock.now())
     try:
         again = Bench(database, clock, [])
-        await again.pipeline.start()
+        await again.pipeline.start({SOURCE: again.source})
         await again.pipeline.process((again.up(), again.reading("bottles_out", 130, continuous=False)))
         outcome = await again.pipeline.process((Cut(clock.now()),))
         (draft,) = outcome.events
@@ -262,7 +261,7 @@ async def test_after_a_restore_what_was_pending_is_not_sent_but_reviewed(tmp_pat
     database = await open_store(tmp_path / "s.db", agent="l3-edge", max_size=1 << 26, now=clock.now())
     try:
         again = Bench(database, clock, [])
-        await again.pipeline.start()
+        await again.pipeline.start({SOURCE: again.source})
         await again.pipeline.process((again.up(), again.reading("bottles_out", 130, continuous=False)))
         assert (await again.pipeline.process((Tick(clock.now()), Cut(clock.now())))).events == []
         assert await again.events() == ["io.edgeagent.movement.inreview.v1"] * 2
@@ -272,3 +271,48 @@ async def test_after_a_restore_what_was_pending_is_not_sent_but_reviewed(tmp_pat
         assert await Ledger(database).identity() == []
     finally:
         await database.close()
+
+
+def _swapped(made: Bench, old: str, new: str) -> Swap:
+    """The bottling line's map with another text in it."""
+    tag_map = bottling_map(old, new)
+    return Swap(Engine(tag_map), Renderer(tag_map, "test").render, {SOURCE: made.source}, frozenset())
+
+
+async def test_a_swapped_map_keeps_every_baseline_and_pending_line(tmp_path: Path) -> None:
+    async with bench(tmp_path) as made, running(made.pipeline.run()):
+        made.pass_time()
+        await made.pipeline.submit((made.reading("bottles_out", 107),))
+        await made.pipeline.ask(_swapped(made, "max_rate: 25 pcs/s", "max_rate: 50 pcs/s"))
+        made.pass_time()
+        await made.pipeline.submit((made.reading("bottles_out", 147),))  # more than the old map's rate allows
+        outcome = await made.pipeline.ask(Cut(made.clock.now()))
+        (draft,) = outcome.events
+        assert [int(line.quantity) for line in draft.lines] == [47]
+        assert await Ledger(made.database).identity() == []
+
+
+async def test_a_rule_that_goes_sends_what_it_has_and_one_renamed_takes_it_along(tmp_path: Path) -> None:
+    async with bench(tmp_path) as made, running(made.pipeline.run()):
+        made.pass_time()
+        await made.pipeline.submit((made.reading("bottles_out", 107),))
+        renamed = "  filled:\n    was: bottles_made\n    event: produced"
+        await made.pipeline.ask(_swapped(made, "  bottles_made:\n    event: produced", renamed))
+        assert await made.events() == []
+        made.pass_time()
+        await made.pipeline.submit((made.reading("bottles_out", 112),))
+        gone = "  others:\n    event: produced"
+        await made.pipeline.ask(_swapped(made, "  bottles_made:\n    event: produced", gone))
+        assert await made.events() == ["io.edgeagent.material.produced.v1"]
+        with open_reader(tmp_path / "s.db") as reader:
+            assert [int(total) for total in reader.totals().values()] == [12]
+        assert await Ledger(made.database).identity() == []
+
+
+async def test_a_plain_restart_refuses_a_map_that_forgets_what_is_pending(tmp_path: Path) -> None:
+    async with bench(tmp_path) as made:
+        made.pass_time()
+        await made.pipeline.process((made.reading("bottles_out", 107),))
+        assert made.pipeline.orphans() == []
+        tag_map = bottling_map("  bottles_made:\n    event: produced", "  others:\n    event: produced")
+        assert Engine(tag_map).orphans(made.pipeline.state) == ["bottles_made"]

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from edge_agent import __version__
 from edge_agent.clock import ManualClock
@@ -40,9 +41,12 @@ _BLOCK_TAGS = {PAL_CASES: "pal_cases", PAL_SSCC: "pal_sscc"}
 _BATCH = 200
 
 
-def bottling_map() -> TagMap:
-    """The shipped map."""
-    loaded = load([MAP])
+def bottling_map(old: str = "", new: str = "") -> TagMap:
+    """The shipped map, or another with `new` in it for `old`."""
+    with TemporaryDirectory() as directory:
+        path = Path(directory) / MAP.name
+        path.write_text(MAP.read_text(encoding="utf-8").replace(old, new) if old else MAP.read_text(encoding="utf-8"))
+        loaded = load([path])
     assert loaded.tag_map is not None, loaded.findings
     return loaded.tag_map
 
@@ -61,7 +65,7 @@ class VirtualPlant:
 
     async def connect(self) -> None:
         """The first session: everything is read once."""
-        await self.pipeline.start()
+        await self.pipeline.start({SOURCE: Memory(SOURCE, self.clock)})
         await self.pipeline.process(list(self._connected()))
 
     async def run(self, duration: timedelta) -> None:
@@ -165,7 +169,6 @@ async def virtual_plant(
             Checkpoint(database),
             UnitOfWork(database),
             Renderer(tag_map, version).render,
-            {SOURCE: Memory(SOURCE, clock)},
             clock=clock,
             status=Status(clock),
             counts=Counts(),

@@ -1,0 +1,44 @@
+"""What a rule under a new name takes over from its former one (derivation.md: renaming needs `was:`). Pure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from edge_agent.config.tagmap import Counter, Rule, TagMap
+from edge_agent.derivation.booking import Books
+from edge_agent.model.outcome import EpochMark, Outcome
+from edge_agent.model.state import CounterState, HandshakeState, RuleState, State
+
+
+def inherit(tag_map: TagMap, state: State) -> Outcome:
+    """Hand each rule's memory on to the rule that was named after it: baseline, doubts and pending lines.
+
+    The epoch of the former name ends where it stands, the new name's begins there, so that the positions of each add up
+    by themselves.
+    """
+    work = Books(tag_map, state)
+    for rule in tag_map.rules.values():
+        known = state.rules.get(rule.was) if rule.was is not None else None
+        if rule.was is None or known is None or known == RuleState() or rule.name in state.rules:
+            continue
+        work.put(rule.name, replace(known, signal=_begun(work, rule, known)))
+        work.put(rule.was, RuleState())
+    work.outcome.changed = work.state.own()
+    return work.outcome
+
+
+def _begun(work: Books, rule: Rule, known: RuleState) -> CounterState | HandshakeState | None:
+    match known.signal:
+        case CounterState() as before:
+            after: CounterState | HandshakeState = replace(
+                before, epoch=before.epoch + 1, first_raw=before.last_raw, wraps=0
+            )
+            first = before.last_raw
+        case HandshakeState() as done:
+            after = replace(done, epoch=done.epoch + 1, first_number=done.latest, wraps=0)
+            first = done.latest
+        case None:
+            return None
+    modulus = (rule.signal.modulus or 0) if isinstance(rule.signal, Counter) else rule.signal.modulus
+    work.outcome.epochs[rule.name, after.epoch] = EpochMark(rule.name, after.epoch, first, first, 0, modulus)
+    return after

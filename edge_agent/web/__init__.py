@@ -1,0 +1,1 @@
+"""What the agent serves over HTTP, on the local machine only: metrics and probes."""

@@ -24,10 +24,11 @@ _LEAST = timedelta(microseconds=1)
 
 
 class LiveLine:
-    """A virtual line moved by the wall clock and published over OPC UA."""
+    """A virtual line moved by the wall clock, `speedup` times as fast, and published over OPC UA."""
 
-    def __init__(self, line: VirtualLine) -> None:
+    def __init__(self, line: VirtualLine, speedup: int = 1) -> None:
         self.line = line
+        self._speedup = speedup
         self.server = LineServer(self._written)
         self.listening = False
 
@@ -45,10 +46,19 @@ class LiveLine:
             if late > 0:
                 due += late
             await asyncio.sleep(max(0.0, due - time.monotonic()))
-            events: list[Event] = []
-            self.line.tick(max(datetime.now(UTC), self.line.now + _LEAST), events)
-            for event in events:
+            for event in self._ticked():
                 await self._tell(event)
+
+    def _ticked(self) -> list[Event]:
+        """What a client is told of this tick; where many are one, of each register its last value."""
+        events: list[Event] = []
+        began = self.line.now
+        step = max(datetime.now(UTC) - began, self._speedup * _LEAST) / self._speedup
+        for turn in range(1, self._speedup + 1):
+            self.line.tick(max(began + turn * step, self.line.now + _LEAST), events)
+        if self._speedup == 1 or not all(isinstance(event, Change) for event in events):
+            return events
+        return list({event.name: event for event in events if isinstance(event, Change)}.values())
 
     async def _tell(self, event: Event) -> None:
         if isinstance(event, Change):
@@ -168,7 +178,7 @@ def _pallet(pallet: Pallet) -> Json:
 async def _main(arguments: argparse.Namespace) -> None:
     duration = None if arguments.no_script else timedelta(seconds=arguments.seconds)
     line = VirtualLine(arguments.seed, duration, datetime.now(UTC), cases_per_pallet=arguments.cases_per_pallet)
-    live = LiveLine(line)
+    live = LiveLine(line, arguments.speedup)
     await live.open(arguments.port)
     running = asyncio.create_task(live.run(), name="plant")
     answering = asyncio.create_task(serve(_ready(live), _Control(live).commands), name="control")
@@ -202,6 +212,7 @@ def main() -> None:
     parser.add_argument("--for", dest="seconds", type=float, default=60.0, help="duration of the script in seconds")
     parser.add_argument("--no-script", action="store_true", help="one order for ever, no faults but injected ones")
     parser.add_argument("--cases-per-pallet", type=int, default=4, help="of a full pallet, without a script")
+    parser.add_argument("--speedup", type=int, default=1, help="how many times faster than life the plant moves")
     log_to_stderr()
     asyncio.run(_main(parser.parse_args()))
 

@@ -145,7 +145,7 @@ async def test_a_changed_source_begins_a_new_session_and_misses_nothing(tmp_path
 @pytest.mark.parametrize(
     ("old", "new", "why"),
     [
-        ("max_rate: 5000 kg/s", "max_rate: 5000 parsecs", "map.yaml:20:"),
+        ("max_rate: 5000 kg/s", "max_rate: 5000 parsecs", "map.yaml:19:"),
         ("agent: skid-edge", "agent: other", "agent: a running agent cannot change these; restart the service"),
         ("127.0.0.1:9", "127.0.0.1:10", "mqtt: a running agent cannot change these; restart the service"),
     ],

@@ -36,7 +36,7 @@ class Message:
 @dataclass(frozen=True, slots=True)
 class Received:
     """A message from the broker. `retained` is the publisher's own retain flag where the broker passes it on (Retain
-    As Published), else it marks what a new subscription gets."""
+    As Published, MQTT 5), else it marks what a new subscription gets."""
 
     topic: str
     payload: bytes
@@ -45,7 +45,10 @@ class Received:
 
 @dataclass(frozen=True, slots=True)
 class PubAck:
-    """The broker's answer to a PUBLISH: a reason code below 128 is success, 16 (no subscribers) included."""
+    """The broker's answer to a PUBLISH: a reason code below 128 is success, 16 (no subscribers) included.
+
+    In MQTT 3.1.1 there are no reasons: every PUBACK is success.
+    """
 
     code: int
     text: str
@@ -58,10 +61,15 @@ class PubAck:
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """Why a session ended. `taken_over`: another client has connected with our client id (reason code 142)."""
+    """Why a session ended. `taken_over`: another client has connected with our client id, and the broker says so (142).
+
+    `hung_up`: the other side closed the connection without a word. Where that goes on, it may be a takeover as well:
+    in MQTT 3.1.1 there is no word for it, and mosquitto 2.0 and rumqttd have none in MQTT 5 either.
+    """
 
     why: str
     taken_over: bool = False
+    hung_up: bool = False
 
 
 Acknowledged = Callable[[PubAck], None]
@@ -70,6 +78,11 @@ OnMessage = Callable[[Received], None]
 
 class Session(Protocol):
     """A connection to the broker, usable until it is lost and never again after that."""
+
+    @property
+    def about(self) -> str:
+        """Protocol and place, for people: "MQTT 3.1.1 at host:port"."""
+        ...
 
     @property
     def window(self) -> int:

@@ -32,13 +32,15 @@ class MemoryBroker:
     """`log` holds every PUBLISH as it came in, refused ones not. `denied` are topic filters nobody may publish to.
 
     `silent` keeps answers back until `answer` is called. `drops_over` ends a session that publishes more bytes, without
-    ever having announced that limit, as some brokers do.
+    ever having announced that limit, as some brokers do. Without `says_takeover` it hangs up on the former of two
+    clients with one id, as mosquitto 2.0 does.
     """
 
     receive_maximum: int = 65_535
     max_packet: int = PACKET_LIMIT
     drops_over: int = PACKET_LIMIT
     silent: bool = False
+    says_takeover: bool = True
     running: bool = True
     denied: set[str] = field(default_factory=set)
     log: list[Message] = field(default_factory=list)
@@ -96,8 +98,13 @@ class MemoryBroker:
             raise BrokerError("cannot connect to the MQTT broker in memory: it is not running")
         former = self._sessions.get(client_id)
         if former is not None:
-            former.end(Loss("the broker ended the session: Session taken over (142)", taken_over=True), say_will=True)
+            former.end(self._takeover(client_id), say_will=True)
         self._sessions[client_id] = session
+
+    def _takeover(self, client_id: str) -> Loss:
+        if not self.says_takeover:
+            return Loss("connection lost", hung_up=True)
+        return Loss(f"the session was taken over (142): another client calls itself {client_id}", taken_over=True)
 
     def leave(self, client_id: str, session: _MemorySession) -> None:
         """A session has ended."""
@@ -137,6 +144,10 @@ class _MemorySession:
         self._waiting: list[Callable[[], None]] = []
         self._unanswered = 0
         self.subscriptions: list[tuple[str, OnMessage]] = []
+
+    @property
+    def about(self) -> str:
+        return "MQTT 5 in memory"
 
     @property
     def window(self) -> int:

@@ -37,8 +37,16 @@ from edge_agent.config.leaves import (
     When,
     Whole,
 )
+from edge_agent.config.mqtt_reference import MqttProtocol
 from edge_agent.config.section import Section
-from edge_agent.config.tagmap import CutAt, MqttProtocol, Parity, Posting, TagType, Unproven, WhenFull
+from edge_agent.config.tagmap import (
+    CutAt,
+    Parity,
+    Posting,
+    TagType,
+    Unproven,
+    WhenFull,
+)
 from edge_agent.config.yaml_nodes import Map
 
 SCHEMA = 1

@@ -17,10 +17,11 @@ from edge_agent.config.document import (
     TlsSection,
 )
 from edge_agent.config.findings import shown
+from edge_agent.config.mqtt_reference import Address, Mqtt, Tls
 from edge_agent.config.paths import inside
 from edge_agent.config.report import Path, Report
 from edge_agent.config.resolve_sources import resolve_login
-from edge_agent.config.tagmap import Address, Buffer, Calendar, Line, Mqtt, Ownership, Tls
+from edge_agent.config.tagmap import Buffer, Calendar, Line, Ownership
 from edge_agent.config.urls import MQTT_PORTS, Endpoint, endpoint
 from edge_agent.config.yaml_nodes import Seq
 

@@ -11,6 +11,13 @@ from edge_agent.model.event import StoredEvent
 Probe = Callable[[str], None]
 """Called with the name of the point the relay has just passed: `after-publish`, `after-puback`, `after-mark`."""
 
+Latency = Callable[[float], None]
+"""Told the seconds from handing an event to the session to its PUBACK."""
+
+
+def no_latency(_seconds: float) -> None:
+    """Nobody wants to know."""
+
 
 class Outbox(Protocol):
     """Stored events on their way out; sequences are contiguous per stream and start at 1."""

@@ -17,7 +17,7 @@ from edge_agent.model.event import StoredEvent
 from edge_agent.publishing.drain import Drain, Turns
 from edge_agent.publishing.encoding import CONTENT_TYPE, EVENT_BYTES, sequence_string
 from edge_agent.publishing.lanes import Caution, OwnMessages, Replays
-from edge_agent.publishing.ports import LinkStatus, Outbox, Probe
+from edge_agent.publishing.ports import Latency, LinkStatus, Outbox, Probe, no_latency
 from edge_agent.publishing.topics import topic_fault
 
 _REPLAY = "replay"
@@ -28,10 +28,13 @@ _UNFIT_PAUSE = 60.0
 class Pump:
     """Sends what the streams of `outbox` hold. `counts` are for people and metrics; nothing decides by them."""
 
-    def __init__(self, outbox: Outbox, status: LinkStatus, streams: Sequence[str], probe: Probe) -> None:
+    def __init__(
+        self, outbox: Outbox, status: LinkStatus, streams: Sequence[str], probe: Probe, latency: Latency = no_latency
+    ) -> None:
         self._outbox = outbox
         self._status = status
         self._probe = probe
+        self._latency = latency
         self._turns = Turns([*streams, _REPLAY])
         self._wake = asyncio.Event()
         self._caution = Caution()
@@ -139,7 +142,7 @@ class Pump:
             self._hold(drain, event.sequence, fault, pause=_UNFIT_PAUSE)
             return
         drain.sent()  # before: where handing over ends the session, it counts as in flight
-        session.publish(message, partial(self._event_answered, drain, event.sequence))
+        session.publish(message, partial(self._event_answered, drain, event.sequence, self._now()))
         self.counts["published"] += 1
         self._probe("after-publish")
 
@@ -155,8 +158,9 @@ class Pump:
         session.publish(message, partial(self._replay_answered, event))
         self.counts["replayed"] += 1
 
-    def _event_answered(self, drain: Drain, sequence: int, puback: PubAck) -> None:
+    def _event_answered(self, drain: Drain, sequence: int, sent: float, puback: PubAck) -> None:
         self._caution.answered()
+        self._latency(self._now() - sent)
         self._wake.set()
         if not puback.accepted:
             why = f"the broker refuses it: {puback.text} ({puback.code})"

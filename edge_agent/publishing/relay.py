@@ -17,7 +17,7 @@ from edge_agent.clock import Clock
 from edge_agent.errors import BrokerError
 from edge_agent.model.event import StoredEvent
 from edge_agent.publishing.drain import Held
-from edge_agent.publishing.ports import LinkStatus, Outbox, Probe
+from edge_agent.publishing.ports import Latency, LinkStatus, Outbox, Probe, no_latency
 from edge_agent.publishing.presence import Presence, Vitals
 from edge_agent.publishing.pump import Pump
 
@@ -26,21 +26,36 @@ COMPONENT = "broker"
 _FAREWELL = 2.0
 _STEADY = 5.0
 """Seconds a session must have lasted for the next attempt to come at once: two clients of one id would flap."""
+_SUSPICION = "again and again: does another client have the agent's id?"
 _MARK_PERIOD = 0.1
 """Seconds between marks: each costs the store a durable commit; what is not marked is sent again after a kill."""
 
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """Seconds between attempts to connect: doubling, with jitter. `takeover` where another client has our id."""
+    """Seconds between attempts to connect: doubling, with jitter.
+
+    Where another client has our id, from `takeover` to `truce`: each that comes back ends the other's session. Where
+    that is only suspected, after more than `patience` sessions in a row that the other side closed without a word, to
+    `suspicion`.
+    """
 
     first: float = 0.2
     longest: float = 2.0
     takeover: float = 5.0
+    truce: float = 300.0
+    patience: int = 8
+    suspicion: float = 30.0
 
     def seconds(self, failures: int, jitter: float) -> float:
         """How long to wait after `failures` (from 1) in a row; `jitter` in [0, 1) adds up to half."""
         return min(self.first * 2.0 ** min(failures - 1, 16), self.longest) * (1 + jitter / 2)
+
+    def after_takeover(self, takeovers: int, jitter: float, *, sure: bool) -> float:
+        """How long to wait after `takeovers` (from 1) without a session in between that lasted longer than the last
+        wait; `jitter` in [0, 1) adds up to as much again."""
+        longest = self.truce if sure else self.suspicion
+        return min(self.takeover * 2.0 ** min(takeovers - 1, 16), longest) * (1 + jitter)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +90,7 @@ class Relay:
         clock: Clock,
         streams: Sequence[str],
         probe: Probe = lambda _point: None,
+        latency: Latency = no_latency,
         backoff: Backoff | None = None,
         jitter: Callable[[], float] = random.random,
     ) -> None:
@@ -83,16 +99,25 @@ class Relay:
         self._presence = presence
         self._status = status
         self._clock = clock
-        self._pump = Pump(outbox, status, streams, probe)
+        self._pump = Pump(outbox, status, streams, probe, latency)
         self._backoff = backoff or Backoff()
         self._jitter = jitter
         self._subscriptions: list[tuple[str, OnMessage]] = []
         self._failures = 0
+        self._hangups = 0
+        self._takeovers = 0
+        self._waited = 0.0
         self._connected = False
 
     def subscribe(self, topic_filter: str, received: OnMessage) -> None:
         """Receive messages on every session from the next one on; to be called before `run`."""
         self._subscriptions.append((topic_filter, received))
+
+    async def introduce(self, presence: Presence) -> None:
+        """The agent is another from now on: say so at once, if anybody listens."""
+        self._presence = presence
+        if self._connected:
+            self.send(presence.birth(await self._vitals()))
 
     def send(self, message: Message) -> None:
         """Queue a message of the agent's own: an answer to a command."""
@@ -138,7 +163,6 @@ class Relay:
                 loss = await self._serve(session)
             except BrokerError as error:
                 loss = Loss(str(error))
-            self._status.lost(COMPONENT, loss.why)
             await self._pause(loss)
 
     async def _serve(self, session: Session) -> Loss:
@@ -148,7 +172,7 @@ class Relay:
             await self._subscribe(session)
             self.send(self._presence.birth(await self._vitals()))
             self._connected = True
-            self._status.up(COMPONENT, f"connected, up to {session.window} publishes in flight")
+            self._status.up(COMPONENT, f"{session.about}, up to {session.window} publishes in flight")
             await _first_of(self._pump.run(session), self._heartbeats(), session.lost())
         except asyncio.CancelledError:
             await self._farewell(session)
@@ -159,8 +183,9 @@ class Relay:
             self._connected = False
             session.abort()
             self._pump.lost()
-            if asyncio.get_running_loop().time() - began > _STEADY:
-                self._failures = 0
+            lasted = asyncio.get_running_loop().time() - began
+            if lasted > max(_STEADY, 2 * self._waited):  # a rival waits as long as we do, and jitter up to doubles it
+                self._failures = self._hangups = self._takeovers = 0
         return await session.lost()
 
     async def _subscribe(self, session: Session) -> None:
@@ -182,12 +207,18 @@ class Relay:
         await session.close()
 
     async def _pause(self, loss: Loss) -> None:
+        """Say what happened and wait: the longer, the more it looks like another client with our id."""
         self._failures += 1
+        self._hangups = self._hangups + 1 if loss.hung_up else 0
+        suspected = self._hangups > self._backoff.patience
+        self._status.lost(COMPONENT, f"{loss.why}; {_SUSPICION}" if suspected else loss.why)
         jitter = self._jitter()
-        seconds = self._backoff.seconds(self._failures, jitter)
-        if loss.taken_over:
-            seconds = self._backoff.takeover * (1 + jitter)
-        await asyncio.sleep(seconds)
+        if loss.taken_over or suspected:
+            self._takeovers += 1
+            self._waited = self._backoff.after_takeover(self._takeovers, jitter, sure=loss.taken_over)
+        else:
+            self._waited = self._backoff.seconds(self._failures, jitter)
+        await asyncio.sleep(self._waited)
 
     async def _heartbeats(self) -> None:
         while True:

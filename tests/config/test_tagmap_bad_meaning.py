@@ -156,13 +156,15 @@ ENDPOINTS = [
             "ws://a",
         )
     ),
-    bad("EA-1601", ("opcua: opc.tcp://127.0.0.1:4840", "opcua: »http://127.0.0.1")),
-    bad("EA-1601", ("opcua: opc.tcp://127.0.0.1:4840", "opcua: »opc.tcp://u:p@127.0.0.1")),
+    bad("EA-1601", ('opcua: "opc.tcp://127.0.0.1:4840"', 'opcua: »"http://127.0.0.1"')),
+    bad("EA-1601", ('opcua: "opc.tcp://127.0.0.1:4840"', 'opcua: »"opc.tcp://u:p@127.0.0.1"')),
     bad("EA-1605", ("    security: None ", "    # "), ("sources:\n  filler", "sources:\n  »filler")),
     *(
         bad("EA-1605", ("security: None ", f"security: »{text} "))
-        for text in ("Basic256/SignAndEncrypt", "Basic256Sha256/Sign", "none", "Basic256Sha256")
+        for text in ("Basic256/SignAndEncrypt", "Basic256Sha256/Encrypt", "none", "Basic256Sha256")
     ),
+    bad("EA-1209", ("    security: None ", "    »trust: ca.pem\n    security: None ")),
+    bad("EA-1209", ("    security: None ", "    »application: {cert: ca.pem, key: ca.pem}\n    security: None ")),
     *(
         bad("EA-1606", (NODE, f'{{node: »"{node}"'))
         for node in (

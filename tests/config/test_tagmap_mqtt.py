@@ -9,7 +9,7 @@ import pytest
 
 from edge_agent.config.findings import Finding
 from edge_agent.config.loader import load
-from edge_agent.config.tagmap import Address, Mqtt, MqttProtocol, Tls
+from edge_agent.config.mqtt_reference import Address, Mqtt, MqttProtocol, Tls
 from tests.config.conftest import Load
 
 Bad = Callable[[str, tuple[tuple[str, str], ...]], Finding]

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from edge_agent.config.loader import Loaded, load
+from edge_agent.config.mqtt_reference import Mqtt, Tls
 from edge_agent.config.tagmap import (
     Cadence,
     Counter,
@@ -22,7 +23,6 @@ from edge_agent.config.tagmap import (
     Line,
     ModbusAddress,
     ModbusSource,
-    Mqtt,
     OpcUaAddress,
     OpcUaSource,
     Ownership,
@@ -34,7 +34,6 @@ from edge_agent.config.tagmap import (
     Tag,
     TagMap,
     TagType,
-    Tls,
     Unit,
     Unproven,
 )

@@ -11,16 +11,17 @@ import pytest
 
 from edge_agent.broker import Broker
 from edge_agent.clock import SystemClock
+from edge_agent.config.mqtt_reference import MqttProtocol
 from edge_agent.publishing.presence import Presence
 from edge_agent.publishing.relay import Backoff, Relay
-from tests.publishing.brokers import AnyBroker, InMemory, Mosquitto, Rumqttd, has_mosquitto
+from tests.publishing.brokers import AnyBroker, InMemory, Mosquitto, Rumqttd, TlsMosquitto, has_mosquitto
 from tests.publishing.fakes import Board, MemoryOutbox
 from tests.publishing.samples import STREAMS, tag_map
 from tests.publishing.wire import Wire
 
 Relaying = Callable[..., AbstractAsyncContextManager[Relay]]
 
-QUICK = Backoff(first=0.01, longest=0.1, takeover=0.1)
+QUICK = Backoff(first=0.01, longest=0.1, takeover=0.1, truce=0.4)
 
 
 @pytest.fixture
@@ -56,15 +57,18 @@ def relaying(outbox: MemoryOutbox, board: Board) -> Relaying:
     return context
 
 
-@pytest.fixture(params=["memory", "rumqttd", "mosquitto"])
+@pytest.fixture(params=["memory", "rumqttd", "rumqttd 3.1.1", "mosquitto", "mosquitto 3.1.1", "mosquitto TLS"])
 def broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[AnyBroker]:
     """Each implementation of the port in turn; a real broker is a process of its own."""
-    if request.param == "mosquitto" and not has_mosquitto():
+    if request.param.startswith("mosquitto") and not has_mosquitto():
         pytest.skip("NOT RUN: mosquitto is not installed")
     brokers: dict[str, Callable[[], AnyBroker]] = {
         "memory": InMemory,
         "rumqttd": lambda: Rumqttd(tmp_path),
+        "rumqttd 3.1.1": lambda: Rumqttd(tmp_path, version="v4"),
         "mosquitto": lambda: Mosquitto(tmp_path),
+        "mosquitto 3.1.1": lambda: Mosquitto(tmp_path, protocol=MqttProtocol.V3_1_1),
+        "mosquitto TLS": lambda: TlsMosquitto(tmp_path),
     }
     chosen = brokers[request.param]()
     chosen.start()

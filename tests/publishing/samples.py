@@ -9,6 +9,7 @@ from decimal import Decimal
 from fractions import Fraction
 from zoneinfo import ZoneInfo
 
+from edge_agent.config.mqtt_reference import Mqtt
 from edge_agent.config.tagmap import (
     Buffer,
     Cadence,
@@ -19,7 +20,6 @@ from edge_agent.config.tagmap import (
     Material,
     ModbusAddress,
     ModbusSource,
-    Mqtt,
     OpcUaAddress,
     OpcUaSource,
     Rule,

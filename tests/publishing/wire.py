@@ -1,4 +1,5 @@
-"""A few lines of an MQTT 5 server that log every packet and misbehave when told to: what no well-bred broker does."""
+"""A few lines of an MQTT server (5 and 3.1.1) that log every packet and misbehave when told to: what no well-bred
+broker does."""
 
 from __future__ import annotations
 
@@ -6,7 +7,8 @@ import asyncio
 import ssl
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from edge_agent.mqtt import Limits, PahoBroker
 from tests.publishing.brokers import free_port
@@ -27,6 +29,20 @@ class Publish:
     topic: str
     payload: bytes
     dup: bool
+    properties: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Connect:
+    """A CONNECT as it came over the wire: `level` 5 is MQTT 5, 4 is 3.1.1."""
+
+    level: int
+    clean: bool
+    keepalive: int
+    client_id: str
+    will: tuple[str, bytes] | None
+    user: str | None
+    password: bytes | None
 
 
 class Wire:
@@ -35,9 +51,12 @@ class Wire:
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self._tls = tls
         self.port = free_port()
+        self.connects: list[Connect] = []
+        self.refusal_of_5: bytes | None = None
         self.publishes: list[Publish] = []
         self.acknowledged: list[Publish] = []
         self.connections = 0
+        self.open = 0
         self.disconnects = 0
         self.pings = 0
         self.answering: Answering = lambda _publish: 0
@@ -54,8 +73,8 @@ class Wire:
         properties += b"" if max_packet is None else b"\x27" + struct.pack("!I", max_packet)
         self.connack = b"\x00\x00" + bytes([len(properties)]) + properties
 
-    def client(self, client_id: str = "relay", limits: Limits | None = None) -> PahoBroker:
-        return PahoBroker(tag_map(port=self.port).mqtt, client_id, limits)
+    def client(self, client_id: str = "relay", limits: Limits | None = None, **settings: Any) -> PahoBroker:
+        return PahoBroker(replace(tag_map(port=self.port).mqtt, **settings), client_id, limits)
 
     async def start(self) -> None:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port, ssl=self._tls)
@@ -89,26 +108,28 @@ class Wire:
         self._serving.add(task)
         self._writers.add(writer)
         self.connections += 1
-        connection = self.connections
+        client = _Client(self.connections, writer)
+        self.open += 1
         try:
             while True:
-                head, body = await _packet(reader)
-                self._handle(connection, head, body, writer)
+                self._handle(client, *await _packet(reader))
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:
+            self.open -= 1
             self._writers.discard(writer)
             self._serving.discard(task)
             writer.transport.abort()
 
-    def _handle(self, connection: int, head: int, body: bytes, writer: asyncio.StreamWriter) -> None:
-        kind = head >> 4
+    def _handle(self, client: _Client, head: int, body: bytes) -> None:
+        kind, writer = head >> 4, client.writer
         if kind == _CONNECT:
-            writer.write(bytes([0x20, len(self.connack)]) + self.connack)
+            self._greet(client, decoded_connect(body))
         elif kind == _PUBLISH:
-            self._take(_decoded(connection, head, body), writer)
+            self._take(_decoded(client, head, body), client)
         elif kind == _SUBSCRIBE:
-            writer.write(bytes([0x90, 4]) + body[:2] + b"\x00" + bytes([self.suback]))
+            properties = b"\x00" if client.modern else b""
+            writer.write(bytes([0x90, 3 + len(properties)]) + body[:2] + properties + bytes([self.suback]))
         elif kind == _PINGREQ:
             self.pings += 1
             if self.answers_pings:
@@ -116,14 +137,36 @@ class Wire:
         elif kind == _DISCONNECT:
             self.disconnects += 1
 
-    def _take(self, publish: Publish, writer: asyncio.StreamWriter) -> None:
+    def _greet(self, client: _Client, connect: Connect) -> None:
+        """`refusal_of_5` is what MQTT 5 is answered with before the connection is closed; empty: nothing at all."""
+        self.connects.append(connect)
+        client.modern = connect.level == 5
+        if client.modern and self.refusal_of_5 is not None:
+            client.writer.write(self.refusal_of_5)
+            client.writer.close()
+            return
+        connack = self.connack if client.modern else self.connack[:2]
+        if connack:
+            client.writer.write(bytes([0x20, len(connack)]) + connack)
+
+    def _take(self, publish: Publish, client: _Client) -> None:
         self.publishes.append(publish)
         reason = self.answering(publish)
-        if reason is None or writer not in self._writers:
+        if reason is None or client.writer not in self._writers:
             return
         if reason < 128:
             self.acknowledged.append(publish)
-        writer.write(struct.pack("!BBHBB", 0x40, 4, publish.mid, reason, 0))
+        if client.modern:
+            client.writer.write(struct.pack("!BBHBB", 0x40, 4, publish.mid, reason, 0))
+        else:
+            client.writer.write(struct.pack("!BBH", 0x40, 2, publish.mid))
+
+
+@dataclass(slots=True)
+class _Client:
+    connection: int
+    writer: asyncio.StreamWriter
+    modern: bool = True
 
 
 async def _packet(reader: asyncio.StreamReader) -> tuple[int, bytes]:
@@ -137,12 +180,17 @@ async def _packet(reader: asyncio.StreamReader) -> tuple[int, bytes]:
             return head, await reader.readexactly(length)
 
 
-def _decoded(connection: int, head: int, body: bytes) -> Publish:
+def _decoded(client: _Client, head: int, body: bytes) -> Publish:
     assert head & 6 == 2, "the agent publishes with QoS 1 only"
     size = struct.unpack_from("!H", body)[0]
     topic, at = body[2 : 2 + size].decode(), 2 + size
     mid = struct.unpack_from("!H", body, at)[0]
-    at += 2
+    start, end = _properties(body, at + 2) if client.modern else (at + 2, at + 2)
+    return Publish(client.connection, mid, topic, body[end:], bool(head & 8), body[start:end])
+
+
+def _properties(body: bytes, at: int) -> tuple[int, int]:
+    """Where the properties begin and end whose length stands at `at`."""
     length = shift = 0
     while True:
         byte = body[at]
@@ -150,5 +198,25 @@ def _decoded(connection: int, head: int, body: bytes) -> Publish:
         length |= (byte & 127) << shift
         shift += 7
         if byte < 128:
-            break
-    return Publish(connection, mid, topic, body[at + length :], bool(head & 8))
+            return at, at + length
+
+
+def decoded_connect(body: bytes) -> Connect:
+    """CONNECT without its fixed header (3.1 of both versions)."""
+    level, flags, keepalive = struct.unpack_from("!BBH", body, 6)
+    at = 10 if level < 5 else _properties(body, 10)[1]
+
+    def field() -> bytes:
+        nonlocal at
+        size = struct.unpack_from("!H", body, at)[0]
+        at += 2 + size
+        return body[at - size : at]
+
+    client_id = field().decode()
+    will = None
+    if flags & 4:
+        at = at if level < 5 else _properties(body, at)[1]
+        will = (field().decode(), field())
+    user = field().decode() if flags & 0x80 else None
+    secret = field() if flags & 0x40 else None
+    return Connect(level, bool(flags & 2), keepalive, client_id, will, user, secret)

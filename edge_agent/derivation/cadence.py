@@ -65,6 +65,8 @@ def cut(
     lines: list[Line] = []
     for rule in rules:
         state = work.rule(rule.name)
+        if not state.pending:
+            continue
         kept: list[Line] = []
         for line in state.pending:
             if wanted is not None and not wanted(rule, line):
@@ -136,6 +138,8 @@ def _place(line: Line) -> tuple[str, str, date]:
 
 def _groups(lines: list[Line]) -> list[tuple[Line, ...]]:
     """Lines that may share an event, at most `LINES_PER_EVENT` together; groups in the order of their last times."""
+    if len(lines) <= 1:
+        return [tuple(lines)] if lines else []
     groups: list[tuple[Line, ...]] = []
     for _, members in groupby(sorted(lines, key=lambda line: (_place(line), line.time)), key=_place):
         together = tuple(members)

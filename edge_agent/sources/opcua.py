@@ -7,32 +7,37 @@ meanwhile heals by reading. Handshakes are in `handshake`, one session's tags in
 from __future__ import annotations
 
 import asyncio
+import itertools
 import math
 from collections import defaultdict
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
-from random import SystemRandom
 from typing import Final
 
 from edge_agent.clock import Clock
 from edge_agent.config.tagmap import Handshake, OpcUaSource, Tag
-from edge_agent.errors import ConfigurationError, SourceError
+from edge_agent.errors import SourceError
 from edge_agent.model.confirmation import Acknowledge, Released
 from edge_agent.model.reading import Link as LinkState
 from edge_agent.model.reading import Reading, SourceChange, TagRef
 from edge_agent.sources.base import Input
 from edge_agent.sources.handshake import Watch
 from edge_agent.sources.opcua_link import Link
-from edge_agent.sources.opcua_session import SubscriptionBroken
+from edge_agent.sources.opcua_pki import Pki
+from edge_agent.sources.opcua_security import Security
+from edge_agent.sources.opcua_session import LoginRefused, SubscriptionBroken
+from edge_agent.sources.pause import Pause
 from edge_agent.telemetry.log import Code, get_logger
 from edge_agent.telemetry.metrics import Counts
 from edge_agent.telemetry.status import Health, Status
 
-_FIRST_PAUSE: Final = 0.2
-_LONGEST_PAUSE: Final = 2.0
 _STABLE_SECONDS: Final = 10.0
-_MOST_FAILURES: Final = 8
-_JITTER = SystemRandom().uniform
+_PATIENCE: Final = (*[1.0] * 9, 4.0)
+"""Seconds for a server's first answer, in turn: short, so that the end of a black hole is soon noticed; a slow server
+is found in the tenth try."""
+_LONGEST_PAUSE: Final = 0.5
+_AFTER_REFUSAL: Final = 10.0
+"""Seconds: more wrong passwords a minute lock accounts."""
 
 _log = get_logger(__name__)
 
@@ -49,15 +54,12 @@ class OpcUa:
         status: Status,
         *,
         counts: Counts | None = None,
+        pki: Pki | None = None,
     ) -> None:
-        """Raises ConfigurationError where `source` asks for what this version does not do."""
-        if source.security is not None:
-            raise ConfigurationError(
-                f"source {source.name}: {source.security} needs an application certificate, which this version cannot "
-                "make; name `security: None` where the network is trusted"
-            )
+        """`pki` holds the certificates. Raises ConfigurationError where `source` needs them and there is none."""
         self.name = source.name
         self._source = source
+        self._security = Security(source, pki)
         self._tags = {tag.ref: tag for tag in tags}
         self._watches = {rule: Watch(rule, handshake) for rule, handshake in handshakes.items()}
         self._by_trigger: dict[TagRef, list[Watch]] = defaultdict(list)
@@ -68,7 +70,8 @@ class OpcUa:
         self._counts = counts or Counts()
         self._link: Link | None = None
         self._released: list[Released] = []
-        self._failures = 0
+        self._pauses = Pause(_LONGEST_PAUSE)
+        self._patience = itertools.cycle(_PATIENCE)
         self._flowing_since: float | None = None
         self._shown_failed: dict[TagRef, int] = {}
         self._closed = False
@@ -78,17 +81,18 @@ class OpcUa:
         await self._leave()
         self._status.starting(self.name, f"connecting to {self._source.url}")
         while not self._closed:
-            was_up = False
+            was_up = is_refused = False
             try:
                 async with aclosing(self._session()) as session:
                     async for delivery in session:
                         was_up = True
                         yield delivery
             except SourceError as error:
+                is_refused = isinstance(error, LoginRefused)
                 self._lost(str(error))
             if was_up:
                 yield [SourceChange(self.name, LinkState.LOST, self._clock.now())]
-            await asyncio.sleep(self._pause())
+            await asyncio.sleep(_AFTER_REFUSAL if is_refused else self._pause())
 
     async def acknowledge(self, ack: Acknowledge) -> None:
         """Write the result, then the acknowledgement, in one request; then a `Released` is delivered.
@@ -117,10 +121,10 @@ class OpcUa:
 
     async def _session(self) -> AsyncGenerator[Sequence[Input], None]:
         """One session, from connect to loss. Raises SourceError."""
-        link = Link(self._source, self._tags, self._clock, self._counts)
+        link = Link(self._source, self._security, self._tags, self._clock, self._counts)
         self._link = link
         try:
-            await link.open()
+            await link.open(next(self._patience))
             connected = self._clock.now()
             readings = await self._subscribe(link)
             yield [SourceChange(self.name, LinkState.UP, connected, link.start_time)]
@@ -181,6 +185,8 @@ class OpcUa:
         return [block]
 
     def _trigger(self, readings: Sequence[Reading]) -> None:
+        if not self._by_trigger:
+            return
         now = asyncio.get_running_loop().time()
         for reading in readings:
             for watch in self._by_trigger.get(reading.tag, ()):
@@ -196,11 +202,12 @@ class OpcUa:
             self._flowing_since = asyncio.get_running_loop().time()
             self._counts.set("source_up", 1, source=self.name)
             self._status.up(self.name, f"{len(self._tags)} tags at {self._source.url}")
-        if link.failed != self._shown_failed:
-            self._shown_failed = dict(link.failed)
-            self._counts.set("tags_failed", len(link.failed), source=self.name)
+        faults = link.faults
+        if faults != self._shown_failed:
+            self._shown_failed = faults
+            self._counts.set("tags_failed", len(faults), source=self.name)
             component = f"{self.name} tags"
-            if link.failed:
+            if faults:
                 self._status.lost(component, link.why_failed())
             else:
                 self._status.up(component, "all of them work again")
@@ -216,14 +223,13 @@ class OpcUa:
             self._status.lost(self.name, why)
 
     def _pause(self) -> float:
-        """Seconds to wait: almost none after a session that was stable, then doubling to two seconds, with jitter."""
+        """Seconds to wait: almost none after a session that was stable."""
         now = asyncio.get_running_loop().time()
         if self._flowing_since is not None and now - self._flowing_since > _STABLE_SECONDS:
-            self._failures = 0
+            self._pauses.works()
+            self._patience = itertools.cycle(_PATIENCE)
         self._flowing_since = None
-        longest = min(_FIRST_PAUSE * 2**self._failures, _LONGEST_PAUSE)
-        self._failures = min(self._failures + 1, _MOST_FAILURES)
-        return _JITTER(longest / 2, longest)
+        return self._pauses.next()
 
     async def _leave(self) -> None:
         """Close what a consumer that has gone may have left open, or is just closing."""

@@ -22,8 +22,9 @@ from asyncua.ua.attribute_ids import AttributeIds
 from edge_agent.clock import Clock
 from edge_agent.errors import SourceError
 from edge_agent.model.reading import Instant, TagRef
+from edge_agent.sources.opcua_notifications import Published
 from edge_agent.sources.opcua_session import REQUEST_SECONDS, Session, SubscriptionBroken
-from edge_agent.sources.opcua_values import status_name
+from edge_agent.sources.opcua_values import Sample, status_name
 from edge_agent.telemetry.metrics import Counts
 
 BUFFER_VALUES: Final = 10_000
@@ -41,7 +42,7 @@ class Change(NamedTuple):
     """A notification of one item; `first` since it is monitored, so nothing is known of what came before."""
 
     tag: TagRef
-    data: ua.DataValue
+    data: Sample
     first: bool
 
 
@@ -177,51 +178,50 @@ class Feed:
         while True:
             await self._flowing.wait()
             try:
-                result = await self._session.publish(acknowledge, self._patience)
+                published = await self._session.publish(acknowledge, self._patience)
             except SubscriptionBroken as broken:
                 acknowledge = []
                 self._break(str(broken))
             else:
-                acknowledge = self._take(result)
+                acknowledge = self._take(published)
 
     async def _pulse(self) -> None:
         while True:
             await asyncio.sleep(_PULSE_SECONDS)
             await self._session.pulse()
 
-    def _take(self, result: ua.PublishResult) -> list[ua.SubscriptionAcknowledgement]:
+    def _take(self, published: Published) -> list[ua.SubscriptionAcknowledgement]:
         """Enqueue what came; what is to be acknowledged with the next request. A keep-alive carries nothing."""
-        message = result.NotificationMessage
-        notifications = message.NotificationData or []
-        if not notifications or int(result.SubscriptionId) != self._subscription:
+        sequence = published.sequence
+        if not published.brings or published.subscription != self._subscription:
             return []
-        sequence = int(message.SequenceNumber)
         if sequence != self._expected:
             self._break(f"notification {self._expected} is missing, {sequence} came")
             return []
         self._expected = 1 if sequence == _LAST_SEQUENCE else sequence + 1
-        changes: list[Change] = []
-        for notification in notifications:
-            if isinstance(notification, ua.DataChangeNotification):
-                changes += self._changes(notification.MonitoredItems or [])
-            elif isinstance(notification, ua.StatusChangeNotification):
-                self._break(f"the server ended it: {status_name(int(notification.Status.value))}")
+        changes = self._changes(published.changes)
+        if published.ended is not None:
+            self._break(f"the server ended it: {status_name(published.ended)}")
         if changes:
             self._arrived.append(Arrived(changes, self._clock.now()))
             self._waiting += len(changes)
             self._wake.set()
         if self._waiting > max(BUFFER_VALUES, 2 * len(self._items)):
             self._break(f"{self._waiting} values wait for the store")
-        return [ua.SubscriptionAcknowledgement(result.SubscriptionId, message.SequenceNumber)]
+        return [ua.SubscriptionAcknowledgement(ua.IntegerId(published.subscription), ua.Counter(sequence))]
 
-    def _changes(self, notifications: Iterable[ua.MonitoredItemNotification]) -> Iterable[Change]:
-        for notification in notifications:
-            item = self._items.get(int(notification.ClientHandle))
+    def _changes(self, notified: Iterable[tuple[int, Sample]]) -> list[Change]:
+        changes = []
+        for handle, data in notified:
+            item = self._items.get(handle)
             if item is None:
                 self._counts.add("values_discarded", source=self._source, why="no longer monitored")
-                continue
-            yield Change(item.tag, notification.Value, item.tag in self.silent)
-            self.silent.discard(item.tag)
+            elif self.silent and item.tag in self.silent:
+                changes.append(Change(item.tag, data, first=True))
+                self.silent.discard(item.tag)
+            else:
+                changes.append(Change(item.tag, data, first=False))
+        return changes
 
     def _break(self, why: str) -> None:
         self._broken = self._broken or why

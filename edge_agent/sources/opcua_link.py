@@ -1,6 +1,7 @@
 """The tags of a source over one session: where their nodes are now, their values, and which of them do not work.
 
-One tag that fails never stops the others: it is reported, read and monitored again every ten seconds.
+One tag that fails never stops the others: it is reported, and read and monitored again, at first after a second, at
+last every ten seconds. A value of another type is reported too; its item is alive, and the next right value heals it.
 """
 
 from __future__ import annotations
@@ -20,40 +21,67 @@ from edge_agent.errors import SourceError
 from edge_agent.model.reading import Quality, Reading, TagRef
 from edge_agent.sources.base import by_event_time
 from edge_agent.sources.opcua_feed import Feed
+from edge_agent.sources.opcua_security import Security
 from edge_agent.sources.opcua_session import REQUEST_SECONDS, Session
-from edge_agent.sources.opcua_values import OVERFLOW, decode, encode, node_id, quality_of, status_name, unreadable
+from edge_agent.sources.opcua_values import (
+    OVERFLOW,
+    decode,
+    encode,
+    node_id,
+    quality_of,
+    sample,
+    status_name,
+    unreadable,
+)
 from edge_agent.telemetry.metrics import Counts
 
-_RETRY_SECONDS: Final = 10.0
+_FIRST_RETRY_SECONDS: Final = 1.0
+_LONGEST_RETRY_SECONDS: Final = 10.0
+_AUDIT_SECONDS: Final = 60.0
+"""How often everything is read: a server may have stopped to look after an item without a word."""
 _SHOWN: Final = 5
 _UNKNOWN: Final = int(StatusCodes.BadNodeIdUnknown)
 _INVALID: Final = int(StatusCodes.BadNodeIdInvalid)
 _UNDECODABLE: Final = int(StatusCodes.BadDecodingError)
 _SILENT: Final = int(StatusCodes.BadWaitingForInitialData)
+_MISTYPED: Final = int(StatusCodes.BadTypeMismatch)
+_ITEM_DEAD: Final = int(StatusCodes.BadMonitoredItemIdInvalid)
+_GONE: Final = frozenset({_UNKNOWN, _INVALID})
 
 
 class Link:
-    """A session with its subscription. `failed` are the tags that do not work, each with the status that says why."""
+    """A session with its subscription.
 
-    def __init__(self, source: OpcUaSource, tags: Mapping[TagRef, Tag], clock: Clock, counts: Counts) -> None:
+    `failed` are the tags that have no item that works, `mistyped` those that show another type than the tag map says,
+    each with the status that says why.
+    """
+
+    def __init__(
+        self, source: OpcUaSource, security: Security, tags: Mapping[TagRef, Tag], clock: Clock, counts: Counts
+    ) -> None:
         self.failed: dict[TagRef, int] = {}
+        self.mistyped: dict[TagRef, int] = {}
         self.start_time: datetime | None = None
         self._tags = tags
         self._clock = clock
         self._counts = counts
         self._source = source.name
-        self._session = Session(source)
+        self._session = Session(source, security)
         self._feed = Feed(self._session, source.sample, clock, counts, source.name)
         self._first_within = 3 * source.sample.total_seconds() + REQUEST_SECONDS
         self._nodes: dict[TagRef, ua.NodeId] = {}
         self._read_before: dict[TagRef, Reading] = {}
+        self._newest: dict[TagRef, Reading] = {}
+        self._suspects: dict[TagRef, Reading] = {}
         self._flow_by = math.inf
+        self._audit_at = math.inf
         self._retry_at = math.inf
+        self._retry_seconds = _FIRST_RETRY_SECONDS
         self._closing = asyncio.Lock()
 
-    async def open(self) -> None:
-        """Connect, and read the server's StartTime. Raises SourceError."""
-        await self._session.open()
+    async def open(self, patience: float) -> None:
+        """Connect, and read the server's StartTime; `patience` as in `Session.open`. Raises SourceError."""
+        await self._session.open(patience)
         self.start_time = await self._session.start_time()
 
     async def close(self) -> None:
@@ -78,9 +106,11 @@ class Link:
         readings = await self.read(list(self._tags))
         self._read_before = {reading.tag: reading for reading in readings}
         self.failed |= await self._feed.subscribe(self._to_monitor(readings))
+        self._newest = dict(self._read_before)
         now = asyncio.get_running_loop().time()
         self._flow_by = now + self._first_within
-        self._retry_at = now + _RETRY_SECONDS
+        self._audit_at, self._suspects = now + _AUDIT_SECONDS, {}
+        self._retry_soon()
         return by_event_time(readings)
 
     async def read(self, tags: Sequence[TagRef]) -> list[Reading]:
@@ -89,7 +119,7 @@ class Link:
         values = iter(await self._session.read([self._nodes[tag] for tag in known]) if known else ())
         received = self._clock.now()
         return [
-            decode(self._tags[tag], next(values), received)
+            decode(self._tags[tag], sample(next(values)), received)
             if tag in self._nodes
             else unreadable(self._tags[tag], self.failed.get(tag, _UNKNOWN), received)
             for tag in tags
@@ -106,10 +136,9 @@ class Link:
         readings = []
         for tag, data, first in arrived.changes:
             reading = decode(self._tags[tag], data, arrived.received, continuous=not first)
-            if reading.status & OVERFLOW == OVERFLOW:
-                self._counts.add("overflows", source=self._source)
-            if first:
-                self.failed.pop(tag, None)
+            if reading.status or self.failed or self.mistyped:
+                self._judge(reading, first)
+            self._newest[tag] = reading
             if not first or self._is_news(reading):
                 readings.append(reading)
         return by_event_time(readings)
@@ -122,17 +151,21 @@ class Link:
     @property
     def due(self) -> float:
         """When `tend` has something to do (seconds of the loop's clock)."""
-        return min(math.inf if self.is_flowing else self._flow_by, self._retry_at if self.failed else math.inf)
+        flow_by = math.inf if self.is_flowing else self._flow_by
+        return min(flow_by, self._retry_at if self.failed else math.inf, self._audit_at)
 
     async def tend(self) -> list[Reading]:
-        """Call silent items failed once it is time, and try those that failed again; what could be read of them."""
+        """Call silent and dead items failed once it is time, and try what failed again; what could be read of that."""
         now = asyncio.get_running_loop().time()
+        if now >= self._audit_at:
+            await self._audit(now)
         if now >= self._flow_by:
             self.failed |= dict.fromkeys(self._feed.silent, _SILENT)
             self._flow_by = math.inf
         if not self.failed or now < self._retry_at:
             return []
-        self._retry_at = now + _RETRY_SECONDS
+        self._retry_at = now + self._retry_seconds
+        self._retry_seconds = min(2 * self._retry_seconds, _LONGEST_RETRY_SECONDS)
         again = list(self.failed)
         await self._resolve(again)
         readings = await self.read(again)
@@ -160,13 +193,60 @@ class Link:
         if refused:
             raise SourceError(f"the server refused to write {', '.join(refused)}")
 
+    @property
+    def faults(self) -> dict[TagRef, int]:
+        """All tags that do not work."""
+        return {**self.mistyped, **self.failed}
+
     def why_failed(self) -> str:
         """One line for people; empty where every tag works."""
-        if not self.failed:
+        shown = [
+            f"{tag} {status_name(status)}" + (f" (not {self._tags[tag].type})" if status == _MISTYPED else "")
+            for tag, status in sorted(self.faults.items())
+        ]
+        if not shown:
             return ""
-        shown = [f"{tag} {status_name(status)}" for tag, status in sorted(self.failed.items())]
         more = f" and {len(shown) - _SHOWN} more" if len(shown) > _SHOWN else ""
         return f"{len(shown)} of {len(self._tags)} tags: {', '.join(shown[:_SHOWN])}{more}"
+
+    async def _audit(self, now: float) -> None:
+        """Read everything; what shows something else than was notified last, and still does later, has a dead item.
+
+        It is looked at twice, since a notification may be on its way.
+        """
+        if self._suspects:
+            dead = [tag for tag, newest in self._suspects.items() if self._newest.get(tag) is newest]
+            self._suspects = {}
+            self._audit_at = now + _AUDIT_SECONDS
+            if dead:
+                self.failed |= dict.fromkeys(dead, _ITEM_DEAD)
+                self._retry_soon()
+            return
+        for reading in await self.read([tag for tag in self._newest if tag not in self.failed]):
+            newest = self._newest[reading.tag]
+            if (reading.value, reading.quality) != (newest.value, newest.quality):
+                self._suspects[reading.tag] = newest
+        self._audit_at = now + (self._first_within if self._suspects else _AUDIT_SECONDS)
+
+    def _judge(self, reading: Reading, first: bool) -> None:  # noqa: FBT001 - as in `Change`
+        """Whether the tag works, by what was notified of it."""
+        tag, status = reading.tag, reading.status
+        if status & OVERFLOW == OVERFLOW:
+            self._counts.add("overflows", source=self._source)
+        if status == _MISTYPED:
+            self.mistyped[tag] = status
+        else:
+            self.mistyped.pop(tag, None)
+        if status in _GONE:
+            if self.failed.get(tag) != status:
+                self._retry_soon()
+            self.failed[tag] = status
+        elif first or reading.quality is Quality.GOOD:
+            self.failed.pop(tag, None)
+
+    def _retry_soon(self) -> None:
+        self._retry_seconds = _FIRST_RETRY_SECONDS
+        self._retry_at = asyncio.get_running_loop().time() + self._retry_seconds
 
     async def _resolve(self, tags: Iterable[TagRef]) -> None:
         """Find the tags' nodes at the present indices of their namespaces."""

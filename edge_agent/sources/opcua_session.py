@@ -2,7 +2,7 @@
 
 asyncua's own reconnecting can end connected without monitored items, and its publish loop swallows errors and logs a
 traceback a second (libraries.md). So a lost session is never revived: the source opens another, and `opcua_feed`
-publishes. What no time limit bounds: asyncua's decoder spins on an array that claims 2^31 nulls; the watchdog sees it.
+publishes. What no time limit bounds is decoding: `opcua_guard` does.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import struct
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
-from pathlib import Path
 from typing import Final
 
 from asyncua import ua
@@ -23,10 +22,15 @@ from asyncua.client.ua_session import UaSession
 from asyncua.ua.attribute_ids import AttributeIds
 from asyncua.ua.object_ids import ObjectIds
 from asyncua.ua.status_codes import StatusCodes
+from asyncua.ua.ua_binary import struct_from_binary
 from asyncua.ua.uaerrors import BadNoSubscription, UaError, UaStatusCodeError, UaStructParsingError
+from cryptography.exceptions import InvalidSignature
 
 from edge_agent.config.tagmap import OpcUaSource
 from edge_agent.errors import SourceError
+from edge_agent.sources import opcua_guard
+from edge_agent.sources.opcua_notifications import Published, decoded, usual
+from edge_agent.sources.opcua_security import Security
 from edge_agent.sources.opcua_values import known_time, status_name
 
 CHUNK: Final = 100
@@ -35,6 +39,9 @@ REQUEST_SECONDS: Final = 4.0
 _CLOSE_SECONDS: Final = 1.0
 _SESSION_MILLISECONDS: Final = 30_000
 _RENEW_AT: Final = 0.75
+_LOGIN_REFUSALS: Final = frozenset(
+    {StatusCodes.BadUserAccessDenied, StatusCodes.BadIdentityTokenRejected, StatusCodes.BadIdentityTokenInvalid}
+)
 _DECODING_FAULTS = (struct.error, ValueError, TypeError, LookupError, OverflowError, AttributeError, RecursionError)
 """What asyncua's decoder raises on bytes that are no valid message, besides its own errors."""
 
@@ -49,37 +56,76 @@ class _QuietSession(UaSession):
     def ensure_publish_loop(self) -> None:
         """Publishing is the feed's."""
 
+    async def published(self, acknowledge: list[ua.SubscriptionAcknowledgement]) -> Published:
+        """Ask for the next notification or keep-alive and wait for it, as long as it takes.
+
+        Raises UaStructParsingError where it cannot be decoded, UaStatusCodeError where the server refuses.
+        """
+        request = ua.PublishRequest()
+        request.Parameters.SubscriptionAcknowledgements = acknowledge
+        data = await self._send_request(request, timeout=0)
+        if (found := usual(bytes(data))) is not None:
+            return found
+        try:
+            response = struct_from_binary(ua.PublishResponse, data)
+            response.ResponseHeader.ServiceResult.check()
+            return decoded(response.Parameters)
+        except UaStatusCodeError:
+            raise
+        except (UaError, *_DECODING_FAULTS) as error:
+            raise UaStructParsingError from error
+
+
+class LoginRefused(SourceError):
+    """The server does not want this user, or not with this password."""
+
+
+class _Client(Client):
+    """asyncua's client, to which the login's policy is given instead of being looked for in what a server says."""
+
+    tokens: Sequence[ua.UserTokenPolicy] = ()
+
+    def server_policy(self, token_type: ua.UserTokenType) -> ua.UserTokenPolicy:
+        """The policy of the login."""
+        fitting = (policy for policy in self.tokens if policy.TokenType is token_type)
+        return next(fitting, ua.UserTokenPolicy(TokenType=token_type))
+
 
 class Session:
     """A session on the server of `source`, usable until it is lost and never again after that."""
 
-    def __init__(self, source: OpcUaSource) -> None:
+    def __init__(self, source: OpcUaSource, security: Security) -> None:
+        opcua_guard.install()
         logging.getLogger("asyncua").setLevel(logging.WARNING)
         logging.getLogger("asyncua.client").setLevel(logging.CRITICAL)  # every failure is reported here, once
         self._source = source
-        self._client = Client(source.url, timeout=REQUEST_SECONDS, auto_reconnect=False)
+        self._security = security
+        self._client = _Client(source.url, timeout=REQUEST_SECONDS, auto_reconnect=False)
         self._client.name = self._client.description = "edge-agent"
         self._client.application_uri = f"urn:{socket.gethostname()}:edge-agent"
         self._client.session_timeout = _SESSION_MILLISECONDS
-        self._client.uaclient.session = _QuietSession(self._client.uaclient)
-        self._password: str | None = None
+        self._quiet = self._client.uaclient.session = _QuietSession(self._client.uaclient)
         self._renew_at = 0.0
 
-    async def open(self) -> None:
-        """Connect, open the channel, create and activate the session. Raises SourceError; then nothing stays open."""
+    async def open(self, patience: float = REQUEST_SECONDS) -> None:
+        """Connect, open the channel, create and activate the session; `patience` is for the first answer, in seconds.
+
+        Raises SourceError; then nothing stays open.
+        """
         client = self._client
         try:
-            await self._set_login()
-            async with self._asking("connect"):
+            password = await self._security.password()
+            advice = await self._secure(patience) if self._security.is_secured else ""
+            async with self._asking("connect", patience):
                 await client.connect_socket()
-            async with self._asking("say hello"):
+            async with self._asking("say hello", patience):
                 await client.send_hello()
-            async with self._asking("open a secure channel"):
+            async with self._asking("open a secure channel", advice=advice):
                 await client.open_secure_channel()
-            async with self._asking("create a session"):
-                await client.create_session()
-            async with self._asking("activate the session"):
-                await client.activate_session(username=self._source.user, password=self._password)
+            async with self._asking("create a session", advice=advice):
+                created = await client.create_session()
+            client.tokens = await self._security.tokens(created, client.security_policy)
+            await self._log_in(password)
         except BaseException:
             await self.close()
             raise
@@ -167,7 +213,7 @@ class Session:
             async with self._asking("delete monitored items"):
                 await self._client.uaclient.delete_monitored_items(parameters)
 
-    async def publish(self, acknowledge: list[ua.SubscriptionAcknowledgement], seconds: float) -> ua.PublishResult:
+    async def publish(self, acknowledge: list[ua.SubscriptionAcknowledgement], seconds: float) -> Published:
         """Wait at most `seconds` for the next notification or keep-alive.
 
         Raises SubscriptionBroken where the notification cannot be decoded or the server knows no subscription, else
@@ -175,16 +221,13 @@ class Session:
         """
         try:
             async with self._asking("publish", seconds):
-                response = await self._client.uaclient.publish(acknowledge)
-                response.ResponseHeader.ServiceResult.check()
+                return await self._quiet.published(acknowledge)
         except SourceError as error:
             if isinstance(error.__cause__, UaStructParsingError):
                 raise SubscriptionBroken("a notification cannot be decoded") from error
             if isinstance(error.__cause__, BadNoSubscription):
                 raise SubscriptionBroken("the server has no subscription of ours") from error
             raise
-        result: ua.PublishResult = response.Parameters
-        return result
 
     async def pulse(self) -> None:
         """See that the server answers; renew the secure channel when due."""
@@ -199,13 +242,30 @@ class Session:
     def _where(self) -> str:
         return f"{self._source.name} ({self._source.url})"
 
-    async def _set_login(self) -> None:
-        """Read anew at each connect: a password may have been changed meanwhile."""
-        if self._source.password_file is not None:
-            try:
-                self._password = (await asyncio.to_thread(_first_line, self._source.password_file)) or None
-            except (OSError, UnicodeDecodeError) as error:
-                raise SourceError(f"{self._where}: the password file cannot be read: {error}") from error
+    async def _log_in(self, password: str | None) -> None:
+        try:
+            async with self._asking("activate the session"):
+                await self._client.activate_session(username=self._source.user, password=password)
+        except SourceError as error:
+            if isinstance(error.__cause__, UaStatusCodeError) and error.__cause__.code in _LOGIN_REFUSALS:
+                raise LoginRefused(str(error)) from error
+            raise
+
+    async def _secure(self, patience: float) -> str:
+        """Secure the channel before anything is said through it; what to do if the server does not want us then."""
+        own = await self._security.own()
+        discovery = Client(self._source.url, timeout=patience, auto_reconnect=False)
+        try:
+            async with self._asking("ask for its endpoints", 2 * patience):
+                endpoints = await discovery.connect_and_get_server_endpoints()
+        finally:
+            discovery.disconnect_socket()
+            await asyncio.sleep(0)  # the loop closes the socket in its next turn
+        policy = await self._security.channel(endpoints, own)
+        self._client.application_uri = own.uri
+        self._client.security_policy = policy  # type: ignore[assignment]  # asyncua infers the type of its default
+        self._client.uaclient.set_security(policy)
+        return f"; if the server does not trust the agent yet, have it trust {own.place}"
 
     def _plan_renewal(self) -> None:
         """A channel is renewed after 75 % of its lifetime (OPC 10000-4, 5.6.2.1)."""
@@ -237,8 +297,8 @@ class Session:
             raise SourceError(f"{self._where}: {doing}: the answer does not fit the request")
 
     @asynccontextmanager
-    async def _asking(self, doing: str, seconds: float = REQUEST_SECONDS) -> AsyncIterator[None]:
-        """Bound a request in time, and say what went wrong in one form.
+    async def _asking(self, doing: str, seconds: float = REQUEST_SECONDS, *, advice: str = "") -> AsyncIterator[None]:
+        """Bound a request in time, and say what went wrong in one form, with `advice`.
 
         A cancellation that comes together with the answer is swallowed on the way (`asyncio.wait_for` before 3.12, in
         asyncua): it is made up for here.
@@ -250,11 +310,11 @@ class Session:
                 if _cancellations() > before:
                     raise asyncio.CancelledError
         except TimeoutError as error:
-            raise SourceError(f"{self._where}: {doing}: no answer in time") from error
+            raise SourceError(f"{self._where}: {doing}: no answer in time{advice}") from error
         except UaStatusCodeError as error:
-            raise SourceError(f"{self._where}: {doing}: {status_name(error.code)}") from error
-        except (OSError, UaError, *_DECODING_FAULTS) as error:
-            raise SourceError(f"{self._where}: {doing}: {str(error) or type(error).__name__}") from error
+            raise SourceError(f"{self._where}: {doing}: {status_name(error.code)}{advice}") from error
+        except (OSError, UaError, InvalidSignature, *_DECODING_FAULTS) as error:
+            raise SourceError(f"{self._where}: {doing}: {str(error) or type(error).__name__}{advice}") from error
 
 
 def _cancellations() -> int:
@@ -271,8 +331,3 @@ def _is_undecodable(error: BaseException | None) -> bool:
     if isinstance(error, UaStatusCodeError | OSError):
         return False
     return isinstance(error, (UaError, *_DECODING_FAULTS))
-
-
-def _first_line(path: Path) -> str:
-    lines = path.read_text(encoding="utf-8").splitlines()
-    return lines[0] if lines else ""

@@ -8,7 +8,7 @@ import struct
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final, NamedTuple
 
 from asyncua import ua
 from asyncua.ua.status_codes import StatusCodes, get_name_and_doc
@@ -37,6 +37,7 @@ _VARIANTS: Final[Mapping[TagType, ua.VariantType]] = {
     TagType.FLOAT64: ua.VariantType.Double,
     TagType.STRING: ua.VariantType.String,
 }
+_KINDS: Final[Mapping[TagType, int]] = {tag_type: int(kind.value) for tag_type, kind in _VARIANTS.items()}
 _WIDTHS: Final[Mapping[TagType, tuple[int, int]]] = {
     TagType.INT16: (-(1 << 15), 1 << 15),
     TagType.UINT16: (0, 1 << 16),
@@ -48,27 +49,46 @@ _WIDTHS: Final[Mapping[TagType, tuple[int, int]]] = {
 _GOOD: Final = 0
 
 
-def decode(tag: Tag, data: ua.DataValue, received: Instant, *, continuous: bool = False) -> Reading:
+class Sample(NamedTuple):
+    """A DataValue without asyncua: `kind` is the number of the built-in type, 0 where there is no value at all.
+
+    `status` is a StatusCode; times are those that say something, else None.
+    """
+
+    kind: int
+    value: Any
+    status: int = 0
+    source_time: datetime | None = None
+    server_time: datetime | None = None
+    is_array: bool = False
+
+
+def sample(data: ua.DataValue) -> Sample:
+    """What asyncua has decoded."""
+    variant = data.Value
+    return Sample(
+        0 if variant is None else int(variant.VariantType.value),
+        None if variant is None else variant.Value,
+        _GOOD if data.StatusCode is None else int(data.StatusCode.value),
+        known_time(data.SourceTimestamp),
+        known_time(data.ServerTimestamp),
+        variant is not None and bool(variant.is_array),
+    )
+
+
+def decode(tag: Tag, data: Sample, received: Instant, *, continuous: bool = False) -> Reading:
     """One value as a reading; what is not a value of the tag's type is BAD, with a status that says why.
 
     BadTypeMismatch: another type, or an array. BadOutOfRange: NaN, infinite, too long or with a NUL. BadNoData: no
     value at all. BadDataEncodingInvalid: text that is not UTF-8. An overflow bit ends continuity.
     """
-    status = _GOOD if data.StatusCode is None else int(data.StatusCode.value)
-    quality = quality_of(status)
-    value, fault = _value(tag.type, data.Value)
+    status = data.status
+    quality = quality_of(status) if status else Quality.GOOD
+    value, fault = _value(tag.type, data)
     if fault and quality is Quality.GOOD:
         quality, status = Quality.BAD, fault
-    return Reading(
-        tag=tag.ref,
-        value=value,
-        quality=quality,
-        received=received,
-        status=status,
-        source_time=known_time(data.SourceTimestamp),
-        server_time=known_time(data.ServerTimestamp),
-        continuous=continuous and status & OVERFLOW != OVERFLOW,
-    )
+    continuous = continuous and status & OVERFLOW != OVERFLOW
+    return Reading(tag.ref, value, quality, received, status, data.source_time, data.server_time, continuous)
 
 
 def unreadable(tag: Tag, status: int, received: Instant) -> Reading:
@@ -122,17 +142,17 @@ def known_time(value: datetime | None) -> datetime | None:
     return value if value is not None and _EARLIEST < value < _LATEST else None
 
 
-def _value(wanted: TagType, variant: ua.Variant | None) -> tuple[Scalar | None, int]:
+def _value(wanted: TagType, data: Sample) -> tuple[Scalar | None, int]:
     """The value and 0, or None and the status that says what is wrong with it."""
-    if variant is None or variant.VariantType is ua.VariantType.Null:
+    if data.kind == 0:
         return None, StatusCodes.BadNoData
-    if variant.VariantType is not _VARIANTS[wanted] or variant.is_array:
+    if data.kind != _KINDS[wanted] or data.is_array:
         return None, StatusCodes.BadTypeMismatch
     if wanted is TagType.STRING:
-        return _text(variant.Value)
-    if wanted in (TagType.FLOAT32, TagType.FLOAT64):
-        return _decimal(variant.Value, single=wanted is TagType.FLOAT32)
-    number: int | bool = variant.Value
+        return _text(data.value)
+    if wanted is TagType.FLOAT32 or wanted is TagType.FLOAT64:
+        return _decimal(data.value, single=wanted is TagType.FLOAT32)
+    number: int | bool = data.value
     return number, _GOOD
 
 

@@ -33,7 +33,8 @@ def test_certificates_are_files_beside_the_map(bottling_line: str, map_directory
     for name, mode in (("plc.der", 0o644), ("l3.der", 0o644), ("l3.key", 0o600)):
         (map_directory / name).write_bytes(b"x")
         (map_directory / name).chmod(mode)
-    secured = "    trust: plc.der\n    application: {cert: l3.der, key: l3.key}\n    security: Basic256Sha256/SignAndEncrypt "
+    files = "    trust: plc.der\n    application: {cert: l3.der, key: l3.key}\n"
+    secured = f"{files}    security: Basic256Sha256/SignAndEncrypt "
     found = source(load_text(bottling_line.replace(OPEN, secured)))
     assert found.trust == map_directory / "plc.der"
     assert found.application == Application(map_directory / "l3.der", map_directory / "l3.key")

@@ -12,6 +12,7 @@ from itertools import pairwise
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from edge_agent.config.mqtt_reference import Mqtt
 from edge_agent.config.tagmap import (
     Buffer,
     Cadence,
@@ -20,7 +21,6 @@ from edge_agent.config.tagmap import (
     Handshake,
     Line,
     Material,
-    Mqtt,
     OpcUaAddress,
     Rule,
     Tag,

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from random import SystemRandom
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 
@@ -17,6 +17,7 @@ from edge_agent.config.tagmap import Handshake, OpcUaAddress, OpcUaSource, Tag, 
 from edge_agent.model.reading import Reading, TagRef
 from edge_agent.sources.base import Input, Source
 from edge_agent.sources.opcua import OpcUa
+from edge_agent.sources.opcua_pki import Pki
 from edge_agent.telemetry.metrics import Counts
 from edge_agent.telemetry.status import Status
 from tests.sources.opcua_device import URI, Device
@@ -111,11 +112,20 @@ async def eventually(condition: Callable[[], object]) -> None:
 class Bench:
     """An OPC UA source at a device's address, with its status board and counts."""
 
-    def __init__(self, url: str, tags: Sequence[Tag] = TAGS, sample: timedelta = timedelta(milliseconds=50)) -> None:
+    def __init__(
+        self,
+        url: str,
+        tags: Sequence[Tag] = TAGS,
+        sample: timedelta = timedelta(milliseconds=50),
+        *,
+        pki: Pki | None = None,
+        **secured: Any,
+    ) -> None:
         self.status = Status()
         self.counts = Counts()
-        reference = OpcUaSource(NAME, url, {"pv": URI}, sample)
-        self.source = OpcUa(reference, tags, {RULE: HANDSHAKE}, SystemClock(), self.status, counts=self.counts)
+        reference = OpcUaSource(NAME, url, {"pv": URI}, sample, **secured)
+        clock = SystemClock()
+        self.source = OpcUa(reference, tags, {RULE: HANDSHAKE}, clock, self.status, counts=self.counts, pki=pki)
 
     @asynccontextmanager
     async def consumed(self) -> AsyncIterator[Consumer]:
@@ -125,6 +135,11 @@ class Bench:
         finally:
             await consumer.end()
             await self.source.close()
+
+    def detail(self) -> str:
+        """What the board says of the source, if it is lost."""
+        known = self.status.snapshot().get(NAME)
+        return known["detail"] if known and known["state"] == "lost" else ""
 
     def state(self, component: str) -> str | None:
         known = self.status.snapshot().get(component)

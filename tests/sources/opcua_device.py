@@ -16,9 +16,11 @@ from typing import Any
 
 from asyncua import ua
 from asyncua.crypto.permission_rules import User, UserRole
+from asyncua.crypto.validator import CertificateValidator
 from asyncua.server.server import Server
 from asyncua.server.user_managers import UserManager
 from asyncua.ua.attribute_ids import AttributeIds
+from asyncua.ua.status_codes import StatusCodes
 
 URI = "urn:test:plc"
 OTHER_URI = "urn:test:other"
@@ -33,6 +35,14 @@ NODES: dict[str, tuple[Any, ua.VariantType]] = {
     "Pal.SSCC": ("340123450000000071", ua.VariantType.String),
     "Pal.Cases": (48, ua.VariantType.Int16),
 }
+
+
+SECURED = [
+    ua.SecurityPolicyType.Basic256Sha256_SignAndEncrypt,
+    ua.SecurityPolicyType.Basic256Sha256_Sign,
+    ua.SecurityPolicyType.Aes128Sha256RsaOaep_SignAndEncrypt,
+    ua.SecurityPolicyType.Aes256Sha256RsaPss_SignAndEncrypt,
+]
 
 
 class Users(UserManager):
@@ -53,8 +63,22 @@ class Users(UserManager):
 class Device:
     """A PLC's server at `port`, whose nodes are named `s=::NAME` in the namespace `URI`."""
 
-    def __init__(self, port: int, *, uris: Sequence[str] = (URI,), leave_out: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        port: int,
+        *,
+        uris: Sequence[str] = (URI,),
+        leave_out: Sequence[str] = (),
+        certificate: tuple[bytes, bytes] | None = None,
+        policies: Sequence[ua.SecurityPolicyType] = (ua.SecurityPolicyType.NoSecurity,),
+    ) -> None:
+        """`certificate` is one with its key, both in PEM; what needs one is offered only with it."""
         self.port = port
+        self.application_uri = "urn:test:server"
+        self.tokens: list[type] = [ua.AnonymousIdentityToken, ua.UserNameIdentityToken]
+        self.validator: CertificateValidator | None = None
+        self._certificate = certificate
+        self._policies = policies
         self._uris = uris
         self._leave_out = leave_out
         self.users = Users()
@@ -75,7 +99,14 @@ class Device:
         server = Server(user_manager=self.users)
         await server.init()
         server.set_endpoint(self.url)
-        server.set_security_policy([ua.SecurityPolicyType.NoSecurity])
+        server.set_security_policy(list(self._policies))
+        server.set_identity_tokens(self.tokens)
+        await server.set_application_uri(self.application_uri)
+        if self._certificate is not None:
+            await server.load_certificate(self._certificate[0], "pem")
+            await server.load_private_key(self._certificate[1], format="pem")
+        if self.validator is not None:
+            server.set_certificate_validator(self.validator.validate)
         for uri in self._uris:
             await server.register_namespace(uri)
         self._server = server
@@ -92,6 +123,22 @@ class Device:
         if name in ("Pal.Ack", "Pal.Result") and name not in self._read_only:
             await node.set_writable()
         self._nodes[name] = node
+
+    async def remove(self, name: str, *, silently: bool = False) -> None:
+        """Delete a node and say so to who monitors it (OPC 10000-4, 5.13.1.5); asyncua by itself is silent."""
+        aspace, node = self.server.iserver.aspace, self._nodes.pop(name).nodeid
+        gone = ua.DataValue(StatusCode=ua.StatusCode(ua.UInt32(StatusCodes.BadNodeIdUnknown)))
+        attribute = aspace._nodes[node].attributes[AttributeIds.Value]
+        for handle, callback in list(attribute.datachange_callbacks.items()):
+            if not silently:
+                await callback(handle, gone)
+            aspace.delete_datachange_callback(handle)
+        await self.server.delete_nodes([self.server.get_node(node)])
+
+    async def delete_subscriptions(self) -> None:
+        """What a server does that restarts its services, or thinks nobody is there."""
+        service = self.server.iserver.subscription_service
+        await service.delete_subscriptions(list(service.subscriptions))
 
     async def stop(self) -> None:
         if self._server is not None:

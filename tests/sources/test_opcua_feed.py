@@ -16,6 +16,8 @@ from edge_agent.config.tagmap import OpcUaSource
 from edge_agent.errors import SourceError
 from edge_agent.model.reading import TagRef
 from edge_agent.sources.opcua_feed import BUFFER_VALUES, Arrived, Feed
+from edge_agent.sources.opcua_notifications import Published, decoded
+from edge_agent.sources.opcua_security import Security
 from edge_agent.sources.opcua_session import Session, SubscriptionBroken
 from edge_agent.telemetry.metrics import Counts
 from tests.sources.conftest import eventually
@@ -29,8 +31,9 @@ class ScriptedSession(Session):
     """A session whose publish answers are scripted; each request's acknowledgements are kept."""
 
     def __init__(self) -> None:
-        super().__init__(OpcUaSource("plc", "opc.tcp://127.0.0.1:1", {}, timedelta(milliseconds=100)))
-        self.answers: asyncio.Queue[ua.PublishResult | Exception] = asyncio.Queue()
+        source = OpcUaSource("plc", "opc.tcp://127.0.0.1:1", {}, timedelta(milliseconds=100))
+        super().__init__(source, Security(source, None))
+        self.answers: asyncio.Queue[Published | Exception] = asyncio.Queue()
         self.acknowledged: list[list[int]] = []
         self.patience: list[float] = []
         self.subscriptions: list[int] = []
@@ -60,7 +63,7 @@ class ScriptedSession(Session):
     async def delete_items(self, subscription: int, items: Sequence[int]) -> None:
         pass
 
-    async def publish(self, acknowledge: list[ua.SubscriptionAcknowledgement], seconds: float) -> ua.PublishResult:
+    async def publish(self, acknowledge: list[ua.SubscriptionAcknowledgement], seconds: float) -> Published:
         self.acknowledged.append([int(one.SequenceNumber) for one in acknowledge])
         self.patience.append(seconds)
         answer = await self.answers.get()
@@ -80,7 +83,7 @@ class ScriptedSession(Session):
 
     def answer(self, sequence: int, notifications: Sequence[object], subscription: int = SUBSCRIPTION) -> None:
         message = ua.NotificationMessage(SequenceNumber=ua.Counter(sequence), NotificationData=list(notifications))
-        self.answers.put_nowait(ua.PublishResult(ua.IntegerId(subscription), NotificationMessage=message))
+        self.answers.put_nowait(decoded(ua.PublishResult(ua.IntegerId(subscription), NotificationMessage=message)))
 
 
 @pytest.fixture
@@ -115,7 +118,7 @@ async def _broken(feed: Feed) -> str:
 
 
 def _values(arrived: Arrived) -> list[object]:
-    return [change.data.Value.Value for change in arrived.changes if change.data.Value is not None]
+    return [change.data.value for change in arrived.changes]
 
 
 async def test_items_are_asked_for_with_a_queue_that_keeps_the_newest(feed: Feed, session: ScriptedSession) -> None:

@@ -13,6 +13,7 @@ from asyncua.ua.uaerrors import UaError, UaStatusCodeError
 
 from edge_agent.config.tagmap import OpcUaSource
 from edge_agent.errors import SourceError
+from edge_agent.sources.opcua_security import Security
 from edge_agent.sources.opcua_session import Session
 
 
@@ -24,7 +25,8 @@ def _refusal(status: int) -> Exception:
 
 @pytest.fixture
 def session() -> Session:
-    return Session(OpcUaSource("plc", "opc.tcp://127.0.0.1:4840", {}, timedelta(milliseconds=100)))
+    source = OpcUaSource("plc", "opc.tcp://127.0.0.1:4840", {}, timedelta(milliseconds=100))
+    return Session(source, Security(source, None))
 
 
 @pytest.mark.parametrize(

@@ -18,13 +18,10 @@ import pytest
 from asyncua import ua
 from asyncua.ua.status_codes import StatusCodes
 
-from edge_agent.clock import SystemClock
-from edge_agent.config.tagmap import OpcUaSource, TagType
-from edge_agent.errors import ConfigurationError, SourceError
+from edge_agent.config.tagmap import TagType
+from edge_agent.errors import SourceError
 from edge_agent.model.confirmation import Acknowledge, Block, Result
 from edge_agent.model.reading import Link, Quality, Reading, SourceChange
-from edge_agent.sources.opcua import OpcUa
-from edge_agent.telemetry.status import Status
 from tests.sources.conftest import NAME, RULE, TAGS, Bench, Consumer, eventually, ref, tag
 from tests.sources.opcua_device import OTHER_URI, URI, Device
 
@@ -348,36 +345,6 @@ async def test_nobody_there_is_lost_and_then_found(port: int) -> None:
         assert _links(consumer) == [Link.UP]
         await eventually(lambda: bench.state(NAME) == "up")
     await device.stop()
-
-
-def test_security_that_this_version_cannot_make_is_refused_not_left_out() -> None:
-    reference = OpcUaSource(
-        NAME, "opc.tcp://127.0.0.1:4840", {}, timedelta(milliseconds=100), security="Basic256Sha256/SignAndEncrypt"
-    )
-    with pytest.raises(ConfigurationError, match="application certificate"):
-        OpcUa(reference, TAGS, {}, SystemClock(), Status())
-
-
-async def test_a_login_is_read_from_its_file(device: Device, tmp_path: Path) -> None:
-    secret = tmp_path / "secret"
-    secret.write_text("plant\n", encoding="utf-8")
-    reference = OpcUaSource(NAME, device.url, {}, timedelta(milliseconds=50), user="edge", password_file=secret)
-    source = OpcUa(reference, TAGS, {}, SystemClock(), Status())
-    consumer = Consumer(source)
-    await consumer.until(lambda: consumer.of(SourceChange))
-    assert device.users.logins == [("edge", "plant")]
-    await consumer.end()
-    await source.close()
-
-
-async def test_a_refused_login_is_said_and_tried_again(device: Device) -> None:
-    device.users.refuses = True
-    bench = Bench(device.url)
-    async with bench.consumed() as consumer:
-        await eventually(lambda: bench.state(NAME) == "lost")
-        assert "BadUserAccessDenied" in bench.status.snapshot()[NAME]["detail"]
-        device.users.refuses = False
-        await consumer.until(lambda: consumer.of(Block))
 
 
 async def test_an_acknowledgement_that_fails_is_said_until_the_device_shows_it(device: Device) -> None:

@@ -24,12 +24,18 @@ from hypothesis import strategies as st
 
 from edge_agent.config.tagmap import OpcUaAddress, Tag, TagType
 from edge_agent.model.reading import Instant, Quality, Reading, TagRef
-from edge_agent.sources.opcua_values import decode, encode, node_id, quality_of, status_name, unreadable
+from edge_agent.sources import opcua_values
+from edge_agent.sources.opcua_values import encode, node_id, quality_of, sample, status_name, unreadable
 
 NOW = Instant(datetime(2026, 3, 1, 12, tzinfo=UTC), 5_000_000_000, "boot")
 NOON = datetime(2026, 3, 1, 11, 59, 59, tzinfo=UTC)
 OVERFLOW = 0x0000_0480
 GUID = "09087e75-8e5e-499b-954f-f2a9603db28a"
+
+
+def decode(tag: Tag, data: ua.DataValue, received: Instant, *, continuous: bool = False) -> Reading:
+    """What asyncua decoded, as a reading."""
+    return opcua_values.decode(tag, sample(data), received, continuous=continuous)
 
 
 def _node(identifier: ua.Int32 | ua.String | ua.Guid | ua.ByteString) -> ua.NodeId:

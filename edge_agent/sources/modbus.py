@@ -23,6 +23,7 @@ from edge_agent.sources.modbus_plan import Block, plan
 from edge_agent.sources.modbus_wire import NoAnswer, Refused, Wire
 from edge_agent.sources.pause import Pause
 from edge_agent.sources.registers import address_of, encode
+from edge_agent.sources.tag_faults import TagFaults
 from edge_agent.telemetry.metrics import Counts
 from edge_agent.telemetry.status import Status
 
@@ -30,7 +31,6 @@ _RETRY_SECONDS: Final = 10.0
 _TRIES: Final = 2
 _LONGEST_PAUSE_SERIAL: Final = 5.0
 """On a serial line the time spent on a silent device is taken from the others."""
-_SHOWN: Final = 5
 _NOT_THERE: Final = frozenset({1, 2, 3})
 """Exceptions that say that a request can never work; the others pass (V1.1b3, 7)."""
 
@@ -58,6 +58,7 @@ class Modbus:
         self._counts = counts or Counts()
         self._wire = wire or Wire(source)
         self._handshakes = Handshakes(handshakes, clock, status, self._counts)
+        self._faults = TagFaults(self.name, len(tags), lambda _tag, code: exception_name(code), status, self._counts)
         self._blocks: list[Block] = []
         self._failed: dict[TagRef, int] = {}
         self._retry_at = 0.0
@@ -153,7 +154,8 @@ class Modbus:
             readings += found
             working += again
         self._blocks = working
-        self._show({tag: code for tag, code in self._failed.items() if tag not in _tags_of(working)})
+        self._failed = {tag: code for tag, code in self._failed.items() if tag not in _tags_of(working)}
+        self._faults.show(self._failed)
         self._counts.add("readings", len(readings), source=self.name)
         return readings
 
@@ -220,19 +222,6 @@ class Modbus:
         self._counts.set("source_up", 0, source=self.name)
         if not self._closed:
             self._status.lost(self.name, why)
-
-    def _show(self, failed: dict[TagRef, int]) -> None:
-        """Which tags do not work, as far as that has changed."""
-        known = self._counts.get("tags_failed", source=self.name)
-        self._failed = failed
-        self._counts.set("tags_failed", len(failed), source=self.name)
-        component = f"{self.name} tags"
-        if failed:
-            shown = [f"{tag} {exception_name(code)}" for tag, code in sorted(failed.items())]
-            more = f" and {len(shown) - _SHOWN} more" if len(shown) > _SHOWN else ""
-            self._status.lost(component, f"{len(shown)} of {len(self._tags)} tags: {', '.join(shown[:_SHOWN])}{more}")
-        elif known:
-            self._status.up(component, "all of them work again")
 
 
 def _reading(tag: Tag, value: Scalar | None, received: Instant) -> Reading:

@@ -1,15 +1,13 @@
 """An OPC UA server as a source (OPC 10000-4): reconnects by itself, tells what it could not see, acknowledges.
 
 A session that is lost is never revived: the next one is fresh, reads everything and subscribes anew, so what was missed
-meanwhile heals by reading. Handshakes are in `handshake`, one session's tags in `opcua_link`.
+meanwhile heals by reading. Handshakes are in `handshakes`, one session's tags in `opcua_link`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import itertools
-import math
-from collections import defaultdict
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Final
@@ -17,19 +15,21 @@ from typing import Final
 from edge_agent.clock import Clock
 from edge_agent.config.tagmap import Handshake, OpcUaSource, Tag
 from edge_agent.errors import SourceError
-from edge_agent.model.confirmation import Acknowledge, Released
+from edge_agent.model.confirmation import Acknowledge
 from edge_agent.model.reading import Link as LinkState
 from edge_agent.model.reading import Reading, SourceChange, TagRef
 from edge_agent.sources.base import Input
-from edge_agent.sources.handshake import Watch
-from edge_agent.sources.opcua_link import Link
+from edge_agent.sources.handshakes import Handshakes
+from edge_agent.sources.opcua_link import MISTYPED, Link
 from edge_agent.sources.opcua_pki import Pki
 from edge_agent.sources.opcua_security import Security
 from edge_agent.sources.opcua_session import LoginRefused, SubscriptionBroken
+from edge_agent.sources.opcua_values import status_name
 from edge_agent.sources.pause import Pause
+from edge_agent.sources.tag_faults import TagFaults
 from edge_agent.telemetry.log import Code, get_logger
 from edge_agent.telemetry.metrics import Counts
-from edge_agent.telemetry.status import Health, Status
+from edge_agent.telemetry.status import Status
 
 _STABLE_SECONDS: Final = 10.0
 _PATIENCE: Final = (*[1.0] * 9, 4.0)
@@ -61,19 +61,15 @@ class OpcUa:
         self._source = source
         self._security = Security(source, pki)
         self._tags = {tag.ref: tag for tag in tags}
-        self._watches = {rule: Watch(rule, handshake) for rule, handshake in handshakes.items()}
-        self._by_trigger: dict[TagRef, list[Watch]] = defaultdict(list)
-        for watch in self._watches.values():
-            self._by_trigger[watch.handshake.trigger].append(watch)
         self._clock = clock
         self._status = status
         self._counts = counts or Counts()
+        self._handshakes = Handshakes(handshakes, clock, status, self._counts)
+        self._faults = TagFaults(self.name, len(tags), self._fault, status, self._counts)
         self._link: Link | None = None
-        self._released: list[Released] = []
         self._pauses = Pause(_LONGEST_PAUSE)
         self._patience = itertools.cycle(_PATIENCE)
         self._flowing_since: float | None = None
-        self._shown_failed: dict[TagRef, int] = {}
         self._closed = False
 
     async def deliveries(self) -> AsyncIterator[Sequence[Input]]:
@@ -99,19 +95,10 @@ class OpcUa:
 
         Raises SourceError where the device did not take both. The block is then read and delivered again.
         """
-        watch, link = self._watches[ack.rule], self._link
+        link = self._link
         if link is None:
             raise SourceError(f"{self.name} is not connected: number {ack.number} of {ack.rule} is not acknowledged")
-        result = watch.handshake.result
-        values = [(result, int(ack.result))] if result is not None else []
-        try:
-            await link.write([*values, (watch.handshake.ack, ack.number)])
-        except SourceError as error:
-            self._status.lost(_acknowledgements(ack.rule), f"number {ack.number}: {error}")
-            raise
-        self._recovered(_acknowledgements(ack.rule), f"number {ack.number} is acknowledged")
-        watch.acknowledged(ack.number)
-        self._released.append(Released(ack.rule, ack.number, self._clock.now()))
+        await self._handshakes.acknowledge(ack, link.write)
         link.wake()
 
     async def close(self) -> None:
@@ -141,56 +128,28 @@ class OpcUa:
     async def _next(self, link: Link) -> Sequence[Input]:
         """What there is to deliver next; empty where it was only time to look after something."""
         now = asyncio.get_running_loop().time()
-        if self._released:
-            released, self._released = self._released, []
+        if released := self._handshakes.take_released():
             return released
-        for watch in self._watches.values():
-            if watch.due <= now:
-                return await self._look(watch, link, now)
+        if self._handshakes.due <= now:
+            return await self._handshakes.look(link.read, now)
         if link.due <= now:
             return self._counted(await link.tend())
         try:
-            readings = await link.next(min(link.due, *(watch.due for watch in self._watches.values()), math.inf))
+            readings = await link.next(min(link.due, self._handshakes.due))
         except SubscriptionBroken as broken:
             self._counts.add("subscribed_anew", source=self.name)
             _log.warning("subscribing anew", code=Code.SUBSCRIBED_ANEW, source=self.name, detail=str(broken))
             await asyncio.sleep(self._pause())
             return await self._subscribe(link)
-        self._trigger(readings)
+        self._handshakes.triggered(readings, asyncio.get_running_loop().time())
         return self._counted(readings)
 
     async def _subscribe(self, link: Link) -> list[Reading]:
         """Read all and subscribe; every handshake is looked at."""
         readings = await link.subscribe()
-        now = asyncio.get_running_loop().time()
-        for watch in self._watches.values():
-            watch.connected(now)
+        self._handshakes.connected(asyncio.get_running_loop().time())
         self._flowing_since = None
         return self._counted(readings)
-
-    async def _look(self, watch: Watch, link: Link, now: float) -> Sequence[Input]:
-        """Read a handshake's block."""
-        torn = watch.torn
-        block = await watch.look(link.read, now)
-        self._counts.add("torn_blocks", watch.torn - torn, rule=watch.rule)
-        component = f"handshake {watch.rule}"
-        if watch.unreadable is not None:
-            self._status.lost(component, watch.unreadable)
-        else:
-            self._recovered(component, "the block can be read again")
-        if block is None:
-            return []
-        if block.acknowledged == block.number:
-            self._recovered(_acknowledgements(watch.rule), f"number {block.number} is acknowledged")
-        return [block]
-
-    def _trigger(self, readings: Sequence[Reading]) -> None:
-        if not self._by_trigger:
-            return
-        now = asyncio.get_running_loop().time()
-        for reading in readings:
-            for watch in self._by_trigger.get(reading.tag, ()):
-                watch.seen(reading, now)
 
     def _counted(self, readings: list[Reading]) -> list[Reading]:
         self._counts.add("readings", len(readings), source=self.name)
@@ -202,20 +161,12 @@ class OpcUa:
             self._flowing_since = asyncio.get_running_loop().time()
             self._counts.set("source_up", 1, source=self.name)
             self._status.up(self.name, f"{len(self._tags)} tags at {self._source.url}")
-        faults = link.faults
-        if faults != self._shown_failed:
-            self._shown_failed = faults
-            self._counts.set("tags_failed", len(faults), source=self.name)
-            component = f"{self.name} tags"
-            if faults:
-                self._status.lost(component, link.why_failed())
-            else:
-                self._status.up(component, "all of them work again")
+        self._faults.show(link.faults)
 
-    def _recovered(self, component: str, detail: str) -> None:
-        """What was never lost need not stand on the board."""
-        if self._status.health(component) is Health.LOST:
-            self._status.up(component, detail)
+    def _fault(self, tag: TagRef, status: int) -> str:
+        """What is wrong with a tag, for people."""
+        wanted = f" (not {self._tags[tag].type})" if status == MISTYPED else ""
+        return f"{status_name(status)}{wanted}"
 
     def _lost(self, why: str) -> None:
         self._counts.set("source_up", 0, source=self.name)
@@ -235,8 +186,3 @@ class OpcUa:
         """Close what a consumer that has gone may have left open, or is just closing."""
         if self._link is not None:
             await self._link.close()
-
-
-def _acknowledgements(rule: str) -> str:
-    """Their name on the status board."""
-    return f"acknowledgements of {rule}"

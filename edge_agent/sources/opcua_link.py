@@ -39,12 +39,11 @@ _FIRST_RETRY_SECONDS: Final = 1.0
 _LONGEST_RETRY_SECONDS: Final = 10.0
 _AUDIT_SECONDS: Final = 60.0
 """How often everything is read: a server may have stopped to look after an item without a word."""
-_SHOWN: Final = 5
 _UNKNOWN: Final = int(StatusCodes.BadNodeIdUnknown)
 _INVALID: Final = int(StatusCodes.BadNodeIdInvalid)
 _UNDECODABLE: Final = int(StatusCodes.BadDecodingError)
 _SILENT: Final = int(StatusCodes.BadWaitingForInitialData)
-_MISTYPED: Final = int(StatusCodes.BadTypeMismatch)
+MISTYPED: Final = int(StatusCodes.BadTypeMismatch)
 _ITEM_DEAD: Final = int(StatusCodes.BadMonitoredItemIdInvalid)
 _GONE: Final = frozenset({_UNKNOWN, _INVALID})
 
@@ -198,17 +197,6 @@ class Link:
         """All tags that do not work."""
         return {**self.mistyped, **self.failed}
 
-    def why_failed(self) -> str:
-        """One line for people; empty where every tag works."""
-        shown = [
-            f"{tag} {status_name(status)}" + (f" (not {self._tags[tag].type})" if status == _MISTYPED else "")
-            for tag, status in sorted(self.faults.items())
-        ]
-        if not shown:
-            return ""
-        more = f" and {len(shown) - _SHOWN} more" if len(shown) > _SHOWN else ""
-        return f"{len(shown)} of {len(self._tags)} tags: {', '.join(shown[:_SHOWN])}{more}"
-
     async def _audit(self, now: float) -> None:
         """Read everything; what shows something else than was notified last, and still does later, has a dead item.
 
@@ -233,7 +221,7 @@ class Link:
         tag, status = reading.tag, reading.status
         if status & OVERFLOW == OVERFLOW:
             self._counts.add("overflows", source=self._source)
-        if status == _MISTYPED:
+        if status == MISTYPED:
             self.mistyped[tag] = status
         else:
             self.mistyped.pop(tag, None)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import math
-import struct
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -15,6 +14,7 @@ from asyncua.ua.status_codes import StatusCodes, get_name_and_doc
 
 from edge_agent.config.tagmap import OpcUaAddress, Tag, TagType
 from edge_agent.model.reading import Instant, Quality, Reading, Scalar
+from edge_agent.sources.decimals import shortest
 
 OVERFLOW: Final = 0x480
 """InfoType DataValue and Overflow: values of the item's queue before this one were discarded."""
@@ -167,15 +167,6 @@ def _text(value: str | None) -> tuple[str | None, int]:
 
 
 def _decimal(value: float, *, single: bool) -> tuple[Decimal | None, int]:
-    """The shortest decimal that is this float and no other: what a person would have typed."""
     if not math.isfinite(value):
         return None, StatusCodes.BadOutOfRange
-    return Decimal(_shortest_single(value) if single else repr(value)), _GOOD
-
-
-def _shortest_single(value: float) -> str:
-    for digits in range(6, 9):
-        text = f"{value:.{digits}g}"
-        if struct.unpack("<f", struct.pack("<f", float(text)))[0] == value:
-            return text
-    return f"{value:.9g}"
+    return shortest(value, single=single), _GOOD

@@ -56,6 +56,7 @@ class Books:
     def __init__(self, tag_map: TagMap, state: State) -> None:
         self.map = tag_map
         self.state = state.branch()
+        self._base_held = state.held
         self.outcome = Outcome()
         self._day: Day | None = None
 
@@ -68,6 +69,10 @@ class Books:
     def rule(self, name: str) -> RuleState:
         """What a rule remembers; empty before its first input."""
         return self.state.rules.get(name, RuleState())
+
+    def held(self) -> list[str]:
+        """Rules whose counter may be in hold, by name: those that were, and those this fold has touched."""
+        return sorted(self._base_held | self.state.own().rules.keys())
 
     def put(self, name: str, rule: RuleState) -> None:
         """Remember a rule's new state."""

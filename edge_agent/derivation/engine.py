@@ -36,6 +36,7 @@ class Engine:
         self._map = tag_map
         rules = tag_map.rules.values()
         self._counters = [CounterRule(rule, rule.signal) for rule in rules if isinstance(rule.signal, Counter)]
+        self._counters_by_rule = {one.name: one for one in self._counters}
         self._handshakes = {
             rule.name: HandshakeRule(rule, rule.signal) for rule in rules if isinstance(rule.signal, Handshake)
         }
@@ -135,8 +136,9 @@ class Engine:
     """The short cut; a test goes the whole way instead."""
 
     def _tick(self, work: Books, now: Instant) -> None:
-        for one in self._counters:
-            counting.settle(work, one, now)
+        for name in work.held():
+            if name in self._counters_by_rule:
+                counting.settle(work, self._counters_by_rule[name], now)
         for rules in self._by_cadence.values():
             cadence.cut_if_due(work, rules, now.wall)
 

@@ -164,6 +164,11 @@ class State:
     sources: MutableMapping[str, SourceState] = field(default_factory=dict)
     cadences: MutableMapping[str, CadenceState] = field(default_factory=dict)
     tags: MutableMapping[TagRef, TagState] = field(default_factory=dict)
+    held: set[str] = field(default_factory=set, compare=False)
+    """Rules whose counter is in hold as of the last `adopt`: those that the passing of time may decide."""
+
+    def __post_init__(self) -> None:
+        self._note_held(self.rules)
 
     def branch(self) -> State:
         """A state that reads through to this one and keeps its own writes apart."""
@@ -178,10 +183,18 @@ class State:
     def adopt(self, changed: State) -> None:
         """Take over what a branch has changed (see `own`)."""
         self.rules.update(changed.rules)
+        self._note_held(changed.rules)
         self.orders.update(changed.orders)
         self.sources.update(changed.sources)
         self.cadences.update(changed.cadences)
         self.tags.update(changed.tags)
+
+    def _note_held(self, rules: MutableMapping[str, RuleState]) -> None:
+        for name, rule in rules.items() if not isinstance(rules, Branch) else ():
+            if isinstance(rule.signal, CounterState) and rule.signal.hold is not None:
+                self.held.add(name)
+            else:
+                self.held.discard(name)
 
 
 def _own(mapping: MutableMapping[K, V]) -> MutableMapping[K, V]:

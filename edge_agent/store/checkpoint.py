@@ -129,7 +129,7 @@ async def _load(connection: aiosqlite.Connection) -> State:
 
 
 def _stored_rule(rule: RuleState) -> _StoredRule:
-    bare = replace(rule, signal=None)
+    bare = RuleState(None, rule.pending, rule.serial)
     match rule.signal:
         case CounterState():
             return _StoredRule(bare, counter=rule.signal)

@@ -22,7 +22,7 @@ from edge_agent.clock import SystemClock
 from edge_agent.config.tagmap import TagMap
 from edge_agent.derivation.engine import Engine
 from edge_agent.model.outcome import Outcome
-from edge_agent.mqtt import Limits, PahoBroker
+from edge_agent.mqtt.network import Limits, PahoBroker
 from edge_agent.publishing.encoding import Renderer
 from edge_agent.publishing.presence import Presence
 from edge_agent.publishing.pump import event_message

@@ -24,7 +24,7 @@ from edge_agent.errors import ConfigurationError
 from edge_agent.inbound.commands import Commands
 from edge_agent.measuring import Measuring, measured
 from edge_agent.model.event import Render
-from edge_agent.mqtt import PahoBroker
+from edge_agent.mqtt.network import PahoBroker
 from edge_agent.pipeline import Pipeline, Probe, no_probe
 from edge_agent.publishing.encoding import Renderer
 from edge_agent.publishing.presence import Presence

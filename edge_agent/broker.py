@@ -1,4 +1,4 @@
-"""The port to an MQTT broker: what a session promises, whoever keeps the promise (mqtt.py, mqtt_memory.py)."""
+"""The port to an MQTT broker: what a session promises, whoever keeps the promise (mqtt/network.py, mqtt/memory.py)."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from edge_agent.mqtt import PahoBroker
+from edge_agent.mqtt.network import PahoBroker
 from edge_agent.publishing.relay import Relay
 from tests.interop.mqtt_peers import PEERS, Peer, missing, version
 from tests.publishing.brokers import until

@@ -17,8 +17,8 @@ from iotcore import Broker as IotcoreBroker
 
 from edge_agent.broker import Broker
 from edge_agent.config.mqtt_reference import Mqtt
-from edge_agent.mqtt import Limits, PahoBroker
-from edge_agent.mqtt_memory import MemoryBroker
+from edge_agent.mqtt.memory import MemoryBroker
+from edge_agent.mqtt.network import Limits, PahoBroker
 from tests.publishing.certificates import Authority
 from tests.publishing.samples import tag_map
 

@@ -10,7 +10,7 @@ import pytest
 from edge_agent.broker import Message, PubAck, Session
 from edge_agent.config.mqtt_reference import Address
 from edge_agent.errors import BrokerError
-from edge_agent.mqtt import Limits, PahoBroker
+from edge_agent.mqtt.network import Limits, PahoBroker
 from tests.publishing.brokers import free_port, until
 from tests.publishing.conftest import Relaying
 from tests.publishing.fakes import Board, MemoryOutbox

@@ -8,7 +8,7 @@ import pytest
 
 from edge_agent.broker import Message, PubAck, Received
 from edge_agent.errors import BrokerError
-from edge_agent.mqtt import Limits
+from edge_agent.mqtt.network import Limits
 from tests.publishing.brokers import AnyBroker, until
 
 WILL = Message("will/test", b"gone", retain=True)

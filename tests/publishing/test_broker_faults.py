@@ -16,8 +16,8 @@ import pytest
 
 from edge_agent.broker import Message
 from edge_agent.clock import SystemClock
-from edge_agent.mqtt import Limits, PahoBroker
-from edge_agent.mqtt_memory import MemoryBroker
+from edge_agent.mqtt.memory import MemoryBroker
+from edge_agent.mqtt.network import Limits, PahoBroker
 from edge_agent.publishing.presence import Presence
 from edge_agent.publishing.relay import Backoff, Relay
 from tests.publishing.brokers import Mosquitto, until

@@ -11,7 +11,7 @@ import pytest
 
 from edge_agent.broker import Message
 from edge_agent.errors import BrokerError
-from edge_agent.mqtt import PahoBroker
+from edge_agent.mqtt.network import PahoBroker
 from tests.publishing.brokers import Mosquitto
 from tests.publishing.samples import tag_map
 from tests.publishing.wire import Wire

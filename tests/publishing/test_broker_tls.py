@@ -16,8 +16,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from edge_agent.broker import Message, PubAck
 from edge_agent.config.mqtt_reference import Tls
 from edge_agent.errors import BrokerError
-from edge_agent.mqtt import Limits, PahoBroker
-from edge_agent.mqtt_files import tls_context
+from edge_agent.mqtt.files import tls_context
+from edge_agent.mqtt.network import Limits, PahoBroker
 from tests.publishing.brokers import Mosquitto, until
 from tests.publishing.certificates import Authority, pem, serving
 from tests.publishing.wire import Wire

@@ -10,7 +10,7 @@ from edge_agent import mqtt
 from edge_agent.broker import Message, PubAck, Received
 from edge_agent.config.mqtt_reference import MqttProtocol
 from edge_agent.errors import BrokerError
-from edge_agent.mqtt import Limits
+from edge_agent.mqtt.network import Limits
 from tests.publishing.brokers import Rumqttd, until
 from tests.publishing.conftest import Relaying
 from tests.publishing.fakes import Board, MemoryOutbox

@@ -10,7 +10,7 @@ import pytest
 
 from edge_agent.broker import Acknowledged, Broker, Message, PubAck, Session
 from edge_agent.errors import BrokerError, StoreError
-from edge_agent.mqtt import Limits
+from edge_agent.mqtt.network import Limits
 from edge_agent.publishing.relay import Relay
 from tests.publishing.brokers import until
 from tests.publishing.conftest import Relaying

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from edge_agent.broker import Message, Received
-from edge_agent.mqtt import Limits
-from edge_agent.mqtt_memory import MemoryBroker
+from edge_agent.mqtt.memory import MemoryBroker
+from edge_agent.mqtt.network import Limits
 from tests.publishing.brokers import Mosquitto, Rumqttd, until
 from tests.publishing.conftest import Relaying
 from tests.publishing.fakes import Board, MemoryOutbox

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from edge_agent.mqtt import Limits, PahoBroker
+from edge_agent.mqtt.network import Limits, PahoBroker
 from tests.publishing.brokers import free_port
 from tests.publishing.samples import tag_map
 

@@ -11,8 +11,8 @@ import asyncio
 from edge_agent.broker import Message, Session
 from edge_agent.config.mqtt_reference import Address, Mqtt, MqttProtocol
 from edge_agent.errors import BrokerError
-from edge_agent.mqtt_dial import Limits, Link
-from edge_agent.mqtt_session import VersionRefused, open_session
+from edge_agent.mqtt.dial import Limits, Link
+from edge_agent.mqtt.session import VersionRefused, open_session
 
 __all__ = ["Limits", "PahoBroker"]
 

@@ -12,8 +12,8 @@ from paho.mqtt.properties import Properties
 
 from edge_agent.broker import Message
 from edge_agent.config.mqtt_reference import Address, MqttProtocol, Tls
-from edge_agent.mqtt_files import password, tls_context
-from edge_agent.mqtt_properties import Packed
+from edge_agent.mqtt.files import password, tls_context
+from edge_agent.mqtt.properties import Packed
 
 INBOUND_LIMIT = 262_144
 """Bytes of the largest packet the broker may send us (CONNECT, Maximum Packet Size; MQTT 5 only)."""

@@ -30,8 +30,8 @@ from edge_agent.broker import (
     topic_matches,
 )
 from edge_agent.errors import BrokerError
-from edge_agent.mqtt_dial import Limits, Link, dial, new_client
-from edge_agent.mqtt_properties import Packed
+from edge_agent.mqtt.dial import Limits, Link, dial, new_client
+from edge_agent.mqtt.properties import Packed
 
 _UNSPECIFIED = 128
 _UNSUPPORTED_VERSION = 132

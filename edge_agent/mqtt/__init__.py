@@ -1,0 +1,1 @@
+"""Sessions with MQTT brokers: over the network (paho), and in memory for tests."""

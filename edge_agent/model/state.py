@@ -164,7 +164,7 @@ class State:
     sources: MutableMapping[str, SourceState] = field(default_factory=dict)
     cadences: MutableMapping[str, CadenceState] = field(default_factory=dict)
     tags: MutableMapping[TagRef, TagState] = field(default_factory=dict)
-    held: set[str] = field(default_factory=set, compare=False)
+    held: set[str] = field(default_factory=set, init=False, compare=False)
     """Rules whose counter is in hold as of the last `adopt`: those that the passing of time may decide."""
 
     def __post_init__(self) -> None:

@@ -21,6 +21,7 @@ from edge_agent.model.state import (
     State,
     TagState,
 )
+from edge_agent.store.connection import Connection, Statement
 from edge_agent.store.database import Database
 from edge_agent.store.rows import checked, row_hash
 
@@ -97,14 +98,17 @@ def decoded(kind: str, body: str) -> Any:
     return stored
 
 
-async def write(connection: aiosqlite.Connection, state: State) -> None:
-    """Store the rows of `state`, which are only those that changed."""
-    changed = list(rows(state))
-    if changed:
-        await connection.executemany(_UPSERT, changed)
+def statement(state: State) -> Statement:
+    """Stores the rows of `state`, which are only those that changed."""
+    return _UPSERT, list(rows(state))
 
 
-async def mark_restored(connection: aiosqlite.Connection) -> None:
+async def write(connection: Connection, state: State) -> None:
+    """Store the rows of `state` by themselves."""
+    await connection.run_all([statement(state)])
+
+
+async def mark_restored(connection: Connection) -> None:
     """Mark every rule: what ran between the restored baseline and now is not booked by itself (invariant 13)."""
     state = await _load(connection)
     for name, rule in state.rules.items():

@@ -12,6 +12,7 @@ import os
 import sqlite3
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,10 +21,11 @@ import aiosqlite
 
 from edge_agent.errors import StoreCorrupt, StoreError, StoreFull, StoreLocked
 from edge_agent.store.anchor import Anchor
+from edge_agent.store.connection import Connection
 from edge_agent.store.rows import lenient_text
 
 T = TypeVar("T")
-Work = Callable[[aiosqlite.Connection], Awaitable[T]]
+Work = Callable[[Connection], Awaitable[T]]
 
 _PRAGMAS = {"journal_mode": "wal", "synchronous": 2, "locking_mode": "normal", "foreign_keys": 1}
 _BUSY_MILLISECONDS = 5_000
@@ -33,7 +35,7 @@ _SMALLEST_PAGES = 256
 class Database:
     """The open database. Use `open`, and `close` when done."""
 
-    def __init__(self, path: Path, agent: str, lock: int, connection: aiosqlite.Connection) -> None:
+    def __init__(self, path: Path, agent: str, lock: int, connection: Connection) -> None:
         self.path = path
         self.agent = agent
         self.anchor = Anchor(path.with_name(path.name + ".anchor"))
@@ -61,7 +63,8 @@ class Database:
         """
         lock = _lock(path)
         try:
-            connection = await aiosqlite.connect(path, isolation_level=None)
+            connection = Connection(partial(sqlite3.connect, path, isolation_level=None), iter_chunk_size=64)
+            await connection
             connection.text_factory = lenient_text
             try:
                 await _prepare(connection, path, max_size)

@@ -10,14 +10,13 @@ import asyncio
 from pathlib import Path
 from uuid import uuid4
 
-import aiosqlite
-
 from edge_agent.errors import StoreCorrupt
 from edge_agent.model.event import FIRST_PREVHASH
 from edge_agent.model.reading import Instant
 from edge_agent.store.anchor import Vouched
 from edge_agent.store.audit import append_entry
 from edge_agent.store.checkpoint import mark_restored
+from edge_agent.store.connection import Connection
 from edge_agent.store.database import Database, one_value
 from edge_agent.store.outbox import read_events
 from edge_agent.store.rows import sha256
@@ -55,7 +54,7 @@ async def _settle(database: Database, now: Instant) -> None:
     except ValueError as error:
         vouched, damaged = None, str(error)
 
-    async def work(connection: aiosqlite.Connection) -> tuple[str, str | None]:
+    async def work(connection: Connection) -> tuple[str, str | None]:
         for head in await read_heads(connection):
             await _check_tail(connection, head)
         known = await _store_uuid(connection)
@@ -77,13 +76,13 @@ async def _settle(database: Database, now: Instant) -> None:
         await asyncio.to_thread(database.anchor.write, Vouched(database.store_uuid, {}))
 
 
-async def _store_uuid(connection: aiosqlite.Connection) -> str | None:
+async def _store_uuid(connection: Connection) -> str | None:
     async with connection.execute("SELECT value FROM meta WHERE name = 'store_uuid'") as cursor:
         row = await cursor.fetchone()
     return str(row[0]) if row else None
 
 
-async def _why_restored(connection: aiosqlite.Connection, known: str | None, vouched: Vouched | None) -> str | None:
+async def _why_restored(connection: Connection, known: str | None, vouched: Vouched | None) -> str | None:
     """Why this is not the store that the anchor knows; None if it is, or if both are new."""
     if known is None:
         return None if vouched is None else "the database is new, its anchor is not"
@@ -102,7 +101,7 @@ async def _why_restored(connection: aiosqlite.Connection, known: str | None, vou
     return None
 
 
-async def _unlike(connection: aiosqlite.Connection, head: Head, sequence: int, digest: str) -> str | None:
+async def _unlike(connection: Connection, head: Head, sequence: int, digest: str) -> str | None:
     """How that event differs from what the anchor vouches for; None if it is the same, or was pruned since."""
     if head.sequence < sequence:
         return "is missing"
@@ -115,7 +114,7 @@ async def _unlike(connection: aiosqlite.Connection, head: Head, sequence: int, d
     return None if [sha256(event.payload) for event in found] == [digest] else "is another one"
 
 
-async def _check_tail(connection: aiosqlite.Connection, head: Head) -> None:
+async def _check_tail(connection: Connection, head: Head) -> None:
     """The end of a stream is whole and ends with its head. Raises StoreCorrupt."""
     pruned_to, digest = await _pruned_to(connection, head)
     first = max(head.sequence - TAIL, pruned_to) + 1
@@ -126,7 +125,7 @@ async def _check_tail(connection: aiosqlite.Connection, head: Head) -> None:
         raise StoreCorrupt(f"{head.source}: event {head.sequence} is not the one its head names; {_ADVICE}")
 
 
-async def _pruned_to(connection: aiosqlite.Connection, head: Head) -> tuple[int, str]:
+async def _pruned_to(connection: Connection, head: Head) -> tuple[int, str]:
     """Up to where events of a stream are gone, and the hash there."""
     async with connection.execute(_PRUNED_TO, (head.stream,)) as cursor:
         row = await cursor.fetchone()

@@ -19,6 +19,7 @@ STREAMS = """
     SELECT s.id, s.source, s.name, s.head, s.head_hash, s.hash, d.delivered, d.hash
     FROM stream AS s LEFT JOIN delivery AS d ON d.stream = s.id
 """
+WRITE_HEAD = "UPDATE stream SET head = ?, head_hash = ?, hash = ? WHERE id = ?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +67,10 @@ async def read_head(connection: aiosqlite.Connection, database: Database, name: 
     return head
 
 
-async def write_head(connection: aiosqlite.Connection, head: Head) -> None:
-    """Move the head with the transaction that moved it."""
+def head_row(head: Head) -> tuple[Any, ...]:
+    """What `WRITE_HEAD` moves the head with, in the transaction that moved it."""
     *_, sequence, digest, sealed = _sealed(head)
-    await connection.execute(
-        "UPDATE stream SET head = ?, head_hash = ?, hash = ? WHERE id = ?", (sequence, digest, sealed, head.stream)
-    )
+    return sequence, digest, sealed, head.stream
 
 
 async def write_delivered(connection: aiosqlite.Connection, stream: int, delivered: int) -> None:

@@ -16,12 +16,13 @@ from edge_agent.model.event import Place, Render, StoredEvent
 from edge_agent.model.movement import Decision, EventDraft, Gap
 from edge_agent.model.outcome import EpochMark, LineMark, NaturalKey, Outcome
 from edge_agent.store import checkpoint, reviews
+from edge_agent.store.connection import Connection, Statement
 from edge_agent.store.database import Database
 from edge_agent.store.keys import total_key
 from edge_agent.store.ledger import GAP_COLUMNS, LINE_COLUMNS
 from edge_agent.store.reviews import StoredReview
 from edge_agent.store.rows import row_hash, sha256, to_text, wide
-from edge_agent.store.streams import Head, read_head, write_head
+from edge_agent.store.streams import WRITE_HEAD, Head, head_row, read_head
 
 _EVENT = (
     "INSERT INTO event (stream, sequence, id, type, topic, recorded, payload, hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
@@ -64,7 +65,7 @@ class UnitOfWork:
 
     async def _work(
         self,
-        connection: aiosqlite.Connection,
+        connection: Connection,
         outcome: Outcome,
         heads: dict[str, Head],
         render: Render,
@@ -74,16 +75,18 @@ class UnitOfWork:
         await self._take_keys(connection, outcome.natural_keys, recorded)
         causes = {name: review.event_id for name, review in to_decide.items()}
         stored = await self._place(connection, outcome.events, heads, partial(_rendered, render, causes, recorded))
-        await self._write_ledger(connection, outcome, stored, heads)
-        for decision in outcome.decisions:
-            await connection.execute(reviews.DECIDE, reviews.decided_row(to_decide[decision.review.id], decision))
-        await self.write_state(connection, outcome)
+        decided = [reviews.decided_row(to_decide[decision.review.id], decision) for decision in outcome.decisions]
+        await connection.run_all(
+            [
+                (_EVENT, [_event_row(event, heads[event.stream].stream) for event in stored]),
+                (WRITE_HEAD, [head_row(heads[stream]) for stream in {draft.stream for draft in outcome.events}]),
+                *_ledger(outcome, stored, heads),
+                (reviews.DECIDE, decided),
+                checkpoint.statement(outcome.changed),
+            ]
+        )
         self._probe("before-commit")
         return stored
-
-    async def write_state(self, connection: aiosqlite.Connection, outcome: Outcome) -> None:
-        """The baselines and accumulators, in the same transaction as everything else."""
-        await checkpoint.write(connection, outcome.changed)
 
     async def _take_keys(self, connection: aiosqlite.Connection, keys: list[NaturalKey], recorded: datetime) -> None:
         for key in keys:
@@ -102,31 +105,26 @@ class UnitOfWork:
         heads: dict[str, Head],
         rendered: Callable[[EventDraft, Head], StoredEvent],
     ) -> list[StoredEvent]:
-        """Give every draft its sequence number and its place in the chain, and store its bytes."""
+        """Give every draft its sequence number and its place in the chain."""
         stored = []
         for draft in drafts:
             head = heads.get(draft.stream) or await read_head(connection, self._database, draft.stream)
             event = rendered(draft, head)
             heads[draft.stream] = replace(head, sequence=event.sequence, digest=sha256(event.payload))
             stored.append(event)
-        await _many(connection, _EVENT, [_event_row(event, heads[event.stream].stream) for event in stored])
-        for stream in {draft.stream for draft in drafts}:
-            await write_head(connection, heads[stream])
         return stored
 
-    async def _write_ledger(
-        self,
-        connection: aiosqlite.Connection,
-        outcome: Outcome,
-        stored: list[StoredEvent],
-        heads: dict[str, Head],
-    ) -> None:
-        await _many(connection, _EPOCH, [_epoch_row(mark) for mark in outcome.epochs.values()])
-        await _many(connection, _LINE, [_line_row(mark, stored, heads) for mark in outcome.lines.values()])
-        opened = {d.review.id: e.id for d, e in zip(outcome.events, stored, strict=True) if d.review is not None}
-        opening = [StoredReview(review, opened[review.id]) for review in outcome.reviews]
-        await _many(connection, reviews.INSERT, [reviews.review_row(review) for review in opening])
-        await _many(connection, _GAP, [_gap_row(gap) for gap in outcome.gaps])
+
+def _ledger(outcome: Outcome, stored: list[StoredEvent], heads: dict[str, Head]) -> list[Statement]:
+    """Epochs and lines, for the accounting identity; reviews and gaps."""
+    opened = {d.review.id: e.id for d, e in zip(outcome.events, stored, strict=True) if d.review is not None}
+    opening = [StoredReview(review, opened[review.id]) for review in outcome.reviews]
+    return [
+        (_EPOCH, [_epoch_row(mark) for mark in outcome.epochs.values()]),
+        (_LINE, [_line_row(mark, stored, heads) for mark in outcome.lines.values()]),
+        (reviews.INSERT, [reviews.review_row(review) for review in opening]),
+        (_GAP, [_gap_row(gap) for gap in outcome.gaps]),
+    ]
 
 
 def _says_something(outcome: Outcome) -> bool:
@@ -175,12 +173,6 @@ def _gap_row(gap: Gap) -> tuple[Any, ...]:
         *(f"{gap.seen:f}", to_text(gap.since), to_text(gap.until), gap.message),
     )
     return (*columns, row_hash(*columns))
-
-
-async def _many(connection: aiosqlite.Connection, sql: str, rows: list[tuple[Any, ...]]) -> None:
-    """All rows in one call; none for none, since every call costs a change of thread."""
-    if rows:
-        await connection.executemany(sql, rows)
 
 
 async def _still_open(connection: aiosqlite.Connection, decision: Decision) -> StoredReview:

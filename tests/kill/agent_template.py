@@ -18,8 +18,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import aiosqlite
-
 from edge_agent.bootstrap import Parts, Settings, run_agent
 from edge_agent.derivation.engine import Input
 from edge_agent.model.event import Render, StoredEvent
@@ -28,6 +26,7 @@ from edge_agent.model.state import State
 from edge_agent.pipeline import Pipeline
 from edge_agent.publishing.relay import Relay
 from edge_agent.store import checkpoint
+from edge_agent.store.connection import Connection
 from edge_agent.store.unit_of_work import UnitOfWork
 from edge_agent_simulators.service import Command, serve
 
@@ -68,7 +67,7 @@ class BaselineApart(UnitOfWork):
     async def commit(self, outcome: Outcome, render: Render, recorded: datetime) -> list[StoredEvent]:
         changed = outcome.changed
 
-        async def work(connection: aiosqlite.Connection) -> None:
+        async def work(connection: Connection) -> None:
             await checkpoint.write(connection, changed)
 
         await self._database.transaction(work)

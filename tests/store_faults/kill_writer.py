@@ -12,12 +12,11 @@ import sys
 from datetime import datetime
 from pathlib import Path
 
-import aiosqlite
-
 from edge_agent.model.event import Render, StoredEvent
 from edge_agent.model.outcome import Outcome
 from edge_agent.model.state import State
 from edge_agent.store import checkpoint
+from edge_agent.store.connection import Connection
 from edge_agent.store.database import Database
 from edge_agent.store.unit_of_work import UnitOfWork
 from tests.store_faults.outcomes import NOON, baseline, counted, opened, render
@@ -34,7 +33,7 @@ class BaselineApart(UnitOfWork):
         changed, outcome.changed = outcome.changed, State()
         stored = await super().commit(outcome, render, recorded)
 
-        async def apart(connection: aiosqlite.Connection) -> None:
+        async def apart(connection: Connection) -> None:
             await checkpoint.write(connection, changed)
 
         await self._store.transaction(apart)

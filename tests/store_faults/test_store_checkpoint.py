@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import MutableMapping
+from dataclasses import fields
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import Enum
@@ -51,7 +52,8 @@ def anything(hint: Any) -> st.SearchStrategy[Any]:
         return st.dictionaries(anything(inner[0]), anything(inner[1]), max_size=2)
     if issubclass(hint, Enum):
         return st.sampled_from(list(hint))
-    return st.builds(hint, **{name: anything(field) for name, field in get_type_hints(hint).items()})
+    hints = get_type_hints(hint)
+    return st.builds(hint, **{one.name: anything(hints[one.name]) for one in fields(hint) if one.init})
 
 
 @given(anything(State))

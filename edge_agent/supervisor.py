@@ -100,6 +100,11 @@ class Supervisor:
             settled = loop.call_later(self._settled, self._recovered, component)
             try:
                 return await work()
+            except asyncio.CancelledError as error:
+                task = asyncio.current_task()
+                if task is None or task.cancelling():
+                    raise
+                self._status.lost(component, repr(error))  # nobody asked for it: a library's own
             except Exception as error:  # noqa: BLE001 - whatever it died of, the others go on
                 self._status.lost(component, repr(error))
             finally:

@@ -11,8 +11,8 @@ import asyncio
 import logging
 import socket
 import struct
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import datetime
 from typing import Final
 
@@ -138,7 +138,8 @@ class Session:
         try:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_CLOSE_SECONDS):
-                    await self._client.disconnect()
+                    with _plain_cancellation():
+                        await self._client.disconnect()
         finally:
             self._client.disconnect_socket()
             if transport is not None:
@@ -306,7 +307,8 @@ class Session:
         before = _cancellations()
         try:
             async with asyncio.timeout(seconds):
-                yield
+                with _plain_cancellation():
+                    yield
                 if _cancellations() > before:
                     raise asyncio.CancelledError
         except TimeoutError as error:
@@ -315,6 +317,15 @@ class Session:
             raise SourceError(f"{self._where}: {doing}: {status_name(error.code)}{advice}") from error
         except (OSError, UaError, InvalidSignature, *_DECODING_FAULTS) as error:
             raise SourceError(f"{self._where}: {doing}: {str(error) or type(error).__name__}{advice}") from error
+
+
+@contextmanager
+def _plain_cancellation() -> Iterator[None]:
+    """`asyncio.timeout` knows its own cancellation by its exact type; asyncua's way of waiting raises another."""
+    try:
+        yield
+    except asyncio.CancelledError as cancelled:
+        raise asyncio.CancelledError from cancelled
 
 
 def _cancellations() -> int:

@@ -68,3 +68,23 @@ async def test_a_stop_is_a_clean_end() -> None:
     await asyncio.sleep(0)
     supervisor.stop()
     await running
+
+
+async def test_a_cancellation_that_nobody_asked_for_is_a_death_like_any_other() -> None:
+    status, runs = Status(), []
+
+    async def work() -> None:
+        runs.append(1)
+        if len(runs) == 1:
+            raise asyncio.CancelledError
+        await asyncio.Event().wait()
+
+    supervisor = Supervisor(status, settled=0.05)
+    supervisor.restarted("filler", work)
+    running = asyncio.create_task(supervisor.run())
+    async with asyncio.timeout(30):
+        while status.health("task filler") is not Health.UP:
+            await asyncio.sleep(0.01)
+    supervisor.stop()
+    await running
+    assert len(runs) == 2

@@ -87,3 +87,24 @@ async def test_a_time_limit_that_was_swallowed_on_the_way_is_one_too(session: Se
 async def test_closing_what_was_never_opened_is_nothing(session: Session) -> None:
     await session.close()
     await session.close()
+
+
+class _WithMore(asyncio.CancelledError):
+    """A cancellation that says more, as wait_for2 raises it (asyncua waits with it before Python 3.12)."""
+
+
+async def _told_more(event: asyncio.Event) -> None:
+    try:
+        await event.wait()
+    except asyncio.CancelledError as cancelled:
+        raise _WithMore from cancelled
+
+
+async def test_a_time_limit_is_one_though_the_cancellation_says_more(session: Session) -> None:
+    """The very class is what `asyncio.timeout` looks at: any other ends the whole task without a word."""
+    with pytest.raises(SourceError, match="no answer in time"):
+        async with session._asking("read", 0.01):
+            await _told_more(asyncio.Event())
+    with pytest.raises(_WithMore):
+        async with asyncio.timeout(0.01):
+            await _told_more(asyncio.Event())

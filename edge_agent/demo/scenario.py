@@ -259,21 +259,21 @@ async def _has_drained(plant: Plant) -> bool:
 
 
 async def _compare(plant: Plant) -> Report:
-    line, faults = await plant.made(), await plant.faults()
-    received = (await plant.mes.ask("totals"))["totals"]
+    line, faults = _decimals(await plant.made()), await plant.faults()
+    received = _decimals((await plant.mes.ask("totals"))["totals"])
     with open_reader(plant.data / DATABASE_NAME) as reader:
-        booked, reviews, gaps = _texts(reader.totals()), reader.reviews(), reader.gaps()
+        booked, reviews, gaps = reader.totals(), reader.reviews(), reader.gaps()
     review = [await _with_truth(plant, item) for item in reviews]
     gap = [await _with_truth(plant, item) for item in gaps]
     problems = disagreements(
-        _decimals(line),
-        _decimals(booked),
-        _decimals(received),
+        line,
+        booked,
+        received,
         reviews=[_doubt(item) for item in review],
         gaps=[_hole(item) for item in gap],
         faults=[_fault(item) for item in faults if item["ambiguous"]],
     )
-    return Report(line, booked, received, review, gap, problems, faults)
+    return Report(_texts(line), _texts(booked), _texts(received), review, gap, problems, faults)
 
 
 async def _with_truth(plant: Plant, item: Mapping[str, Any]) -> dict[str, Any]:
@@ -309,4 +309,5 @@ def _decimals(totals: Mapping[str, str]) -> dict[str, Decimal]:
 
 
 def _texts(totals: Mapping[str, Decimal]) -> dict[str, str]:
-    return {key: f"{value:f}" for key, value in sorted(totals.items()) if value}
+    """One text per quantity, whatever it was summed from: 24.0 and 24 are the same."""
+    return {key: f"{value.normalize():f}" for key, value in sorted(totals.items()) if value}

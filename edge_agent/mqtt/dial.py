@@ -21,12 +21,16 @@ INBOUND_LIMIT = 262_144
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How long things may take, in seconds, and how many publishes may wait for their PUBACK at once."""
+    """How long things may take, in seconds, and how many publishes may wait for their PUBACK at once.
+
+    A broker that said it does not speak MQTT 5 is not asked again for `spoken`.
+    """
 
     window: int = 100
     keepalive: int = 10
     connect: float = 5.0
     answer: float = 10.0
+    spoken: float = 60.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,9 +16,6 @@ from edge_agent.mqtt.session import VersionRefused, open_session
 
 __all__ = ["Limits", "PahoBroker"]
 
-_REMEMBERED = 60.0
-"""Seconds for which a broker that said it does not speak MQTT 5 is not asked again."""
-
 
 class PahoBroker:
     """The broker of the tag map; `client_id` must be the agent's alone."""
@@ -55,7 +52,7 @@ class PahoBroker:
                 return await self._open(address, MqttProtocol.V5, will, failures)
             except VersionRefused as refused:
                 if refused.said:
-                    self._old[address] = loop.time() + _REMEMBERED
+                    self._old[address] = loop.time() + self._limits.spoken
         return await self._open(address, MqttProtocol.V3_1_1, will, failures)
 
     async def _open(self, address: Address, protocol: MqttProtocol, will: Message, failures: list[str]) -> Session:

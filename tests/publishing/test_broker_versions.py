@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from edge_agent import mqtt
 from edge_agent.broker import Message, PubAck, Received
 from edge_agent.config.mqtt_reference import MqttProtocol
 from edge_agent.errors import BrokerError
@@ -81,12 +80,9 @@ async def test_what_was_refused_with_a_word_is_not_asked_for_again_at_once(wire:
 
 
 @pytest.mark.parametrize("refusal", ["132 as 5 says it", "not a word"])
-async def test_5_is_spoken_again_once_the_broker_does(
-    wire: Wire, monkeypatch: pytest.MonkeyPatch, refusal: str
-) -> None:
-    monkeypatch.setattr(mqtt, "_REMEMBERED", 0.0)
+async def test_5_is_spoken_again_once_the_broker_does(wire: Wire, refusal: str) -> None:
     wire.refusal_of_5 = REFUSALS[refusal]
-    client = wire.client()
+    client = wire.client(limits=Limits(spoken=0.0))
     session = await client.connect(WILL)
     assert session.about.startswith("MQTT 3.1.1 ")
     wire.refusal_of_5 = None

@@ -233,6 +233,9 @@ class MaterialSection(Section):
     density: Density | None = Field(None, description="Between mass and volume.", examples=["1.29 kg/L"])
     lot_tracked: Flag = Field(default=False, description="Its movements need `lot_from`.")
     precision: Positive | None = Field(None, description="Quantities are cut down to this.", examples=["0.1"])
+    gtin: Text | None = Field(
+        None, description="Its GTIN, quoted: how a barcode names it.", examples=["04012345000009"]
+    )
 
 
 class CadenceSection(Section):
@@ -247,7 +250,10 @@ class CadenceSection(Section):
     aligned: Annotated[str, OneOf("clock", "free")] | None = Field(
         None, description="Whether `every` runs on the full hour.", examples=["clock"]
     )
-    accepted_by: list[Name] = Field([], description="Systems whose word is needed.", examples=[["mes"]])
+    accepted_by: list[Token] = Field([], description="Systems whose word is needed.", examples=[["mes"]])
+    accepted_within: Duration | None = Field(
+        None, description="How long they have; then it is overdue. 1 h by default.", examples=["15 min"]
+    )
     unproven: UnprovenWord | None = Field(
         None, description="What happens to a delta whose continuity nothing proves.", examples=["review"]
     )
@@ -261,6 +267,12 @@ class OwnershipSection(Section):
     states: list[Annotated[str, OneOf(*STOCK_TYPES)]] = Field(
         [], description="Only for these stock types.", examples=[["available", "wip"]]
     )
+
+
+class ReconcileSection(Section):
+    """What receivers compare their books with."""
+
+    snapshots: Duration = Field(description="How often a snapshot of all stocks is sent.", examples=["1 h"])
 
 
 class Document(Section):
@@ -281,3 +293,4 @@ class Document(Section):
     cadence: dict[Name, CadenceSection]
     movements: dict[Identifier, RuleSection]
     ownership: list[OwnershipSection] = Field([], description="Who is the system of record of which location.")
+    reconcile: ReconcileSection | None = Field(None, description="Snapshots; every hour by default.")

@@ -33,6 +33,7 @@ from edge_agent.config.tagmap import TagMap
 from edge_agent.config.yaml_nodes import parse
 
 MAX_SKEW = timedelta(seconds=5)
+SNAPSHOTS = timedelta(hours=1)
 _NOT_RUN = "EA-19"
 
 
@@ -134,4 +135,5 @@ def _resolve(draft: Draft, report: Report, digest: str) -> TagMap | None:
         config_hash=digest,
         max_skew=draft.calendar.max_skew or MAX_SKEW,
         ownership=ownership,
+        snapshots=SNAPSHOTS if draft.reconcile is None else draft.reconcile.snapshots,
     )

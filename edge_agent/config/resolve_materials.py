@@ -5,6 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 from fractions import Fraction
 
+from biip import ParseError
+from biip.gtin import Gtin
+
 from edge_agent.config.codes import Code
 from edge_agent.config.document import CadenceSection, MaterialSection
 from edge_agent.config.findings import shown
@@ -14,6 +17,7 @@ from edge_agent.config.resolve_units import find_unit
 from edge_agent.config.tagmap import Cadence, Calendar, CutAt, Material, Unit
 
 ALIGNED = "clock"
+ACCEPTED_WITHIN = timedelta(hours=1)
 
 
 def resolve_materials(
@@ -30,9 +34,38 @@ def resolve_materials(
             report.error((*path, "precision"), Code.TOO_MANY_DECIMALS, message, 'write it like "0.001"')
         if unit is not None:
             found[number] = Material(
-                number, section.name, section.klass, unit, section.posting, section.lot_tracked, section.precision
+                number,
+                section.name,
+                section.klass,
+                unit,
+                section.posting,
+                section.lot_tracked,
+                section.precision,
+                _gtin(section, report, (*path, "gtin")),
             )
+    _check_twice(found, report)
     return found
+
+
+def _gtin(section: MaterialSection, report: Report, path: Path) -> str | None:
+    """The GTIN as 14 digits, its check digit right (GS1 General Specifications, 7.9)."""
+    if section.gtin is None:
+        return None
+    try:
+        return Gtin.parse(section.gtin).as_gtin_14()
+    except ParseError:
+        advice = "copy it from under the barcode, quoted: 8, 12, 13 or 14 digits, the last a check digit"
+        report.error(path, Code.BAD_NAME, f"{shown(section.gtin)} is no GTIN", advice)
+        return None
+
+
+def _check_twice(materials: dict[str, Material], report: Report) -> None:
+    """One GTIN names one material."""
+    owner: dict[str, str] = {}
+    for number, material in materials.items():
+        if material.gtin is not None and owner.setdefault(material.gtin, number) != number:
+            message = f"the GTIN of {shown(owner[material.gtin])} already"
+            report.error(("materials", number, "gtin"), Code.BAD_NAME, message, "one material for each")
 
 
 def _check_density(section: MaterialSection, units: dict[str, Unit], report: Report, path: Path) -> None:
@@ -72,6 +105,7 @@ def resolve_cadences(
             section.send.cron,
             section.aligned == ALIGNED,
             frozenset(CutAt(word) for word in section.or_at),
+            section.accepted_within or ACCEPTED_WITHIN,
         )
     return found
 

@@ -34,6 +34,7 @@ _LINE = TypeAdapter(doc.LineSection)
 _CALENDAR = TypeAdapter(doc.CalendarSection)
 _MQTT = TypeAdapter(doc.MqttSection)
 _BUFFER = TypeAdapter(doc.BufferSection)
+_RECONCILE = TypeAdapter(doc.ReconcileSection)
 _MAPPING = frozenset({"dict_type", "model_type", "model_attributes_type", "mapping_type"})
 
 
@@ -53,6 +54,7 @@ class Draft:
     cadence: dict[str, doc.CadenceSection]
     movements: dict[str, RuleSection]
     ownership: dict[int, doc.OwnershipSection]
+    reconcile: doc.ReconcileSection | None
 
 
 def read(report: Report) -> Draft:
@@ -72,6 +74,7 @@ def read(report: Report) -> Draft:
         cadence=_each(report, _CADENCE, ("cadence",), names.name),
         movements=_each(report, _RULE, ("movements",), names.identifier),
         ownership=_ownership(report),
+        reconcile=_one(report, _RECONCILE, "reconcile"),
     )
 
 

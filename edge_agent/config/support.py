@@ -37,7 +37,6 @@ NOT_RUN = (
     Feature(Code.NOT_RUN_MATERIAL, "density", "materials/*/density"),
     Feature(Code.NOT_RUN_MATERIAL, "lot-tracked materials", "materials/*/lot_tracked", _is("true", "True", "TRUE")),
     Feature(Code.NOT_RUN_CADENCE, "cutting when the lot changes", "cadence/*/or_at/*", _is("lot-change")),
-    Feature(Code.NOT_RUN_CADENCE, "accepted_by", "cadence/*/accepted_by"),
     Feature(Code.NOT_RUN_EVENT, "this event", "movements/*/event", _other_than(*RUN_EVENTS)),
     Feature(Code.NOT_RUN_SIGNAL, "level rules", "movements/*/level"),
     Feature(Code.NOT_RUN_SIGNAL, "flow rules", "movements/*/flow"),

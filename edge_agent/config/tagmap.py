@@ -205,6 +205,8 @@ class Material:
     lot_tracked: bool = False
     precision: Decimal | None = None
     """Quantities are cut down to multiples of this, in `unit`."""
+    gtin: str | None = None
+    """14 digits, as barcodes name it."""
 
 
 class CutAt(StrEnum):
@@ -219,6 +221,8 @@ class CutAt(StrEnum):
 class Cadence:
     """When pending lines are cut into an event. `stream` carries the events.
 
+    What the systems of `accepted_by` have not answered within `accepted_within` is overdue.
+
     `every` counts from the first pending line, or, `aligned`, from the plant's midnight; `cron` has five fields, in the
     plant's time. Neither of them means at once.
     """
@@ -230,6 +234,7 @@ class Cadence:
     cron: str | None = None
     aligned: bool = False
     or_at: frozenset[CutAt] = frozenset()
+    accepted_within: timedelta = timedelta(hours=1)
 
     @property
     def at_once(self) -> bool:
@@ -353,6 +358,13 @@ class TagMap:
     config_hash: str
     max_skew: timedelta = timedelta(seconds=5)
     ownership: tuple[Ownership, ...] = ()
+    snapshots: timedelta = timedelta(hours=1)
+    """How often a snapshot of all stocks is sent."""
+
+    @property
+    def systems(self) -> frozenset[str]:
+        """Every system whose word some event needs."""
+        return frozenset(system for cadence in self.cadences.values() for system in cadence.accepted_by)
 
     @property
     def streams(self) -> tuple[str, ...]:

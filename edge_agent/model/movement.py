@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import field
 from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -17,8 +15,15 @@ class EventType(StrEnum):
     CONSUMED = "material.consumed"
     PRODUCED = "material.produced"
     MOVED = "material.moved"
+    RETURNED = "material.returned"
+    SCRAPPED = "material.scrapped"
+    SAMPLED = "material.sampled"
+    REVERSED = "event.reversed"
+    VOIDED = "sequence.voided"
     IN_REVIEW = "movement.inreview"
+    DECIDED = "movement.decided"
     EXCEPTION = "exception.raised"
+    SNAPSHOT = "stock.snapshot"
 
 
 class Flag(StrEnum):
@@ -36,6 +41,7 @@ class Flag(StrEnum):
     WALL_CLOCK_ELAPSED = "wallClockElapsed"
     SKIPPED_NUMBERS = "skippedNumbers"
     CUT_TO_PRECISION = "cutToPrecision"
+    MANUAL_ENTRY = "manualEntry"
 
 
 @value
@@ -53,6 +59,7 @@ class Key:
     to: str | None
     posting_day: date
     container: str | None = None
+    lot: str | None = None
 
 
 @value
@@ -94,6 +101,8 @@ class LineState(StrEnum):
     BOOKED_BY_REVIEW = "booked_by_review"
     REJECTED = "rejected"
     EXCLUDED = "excluded"
+    CORRECTED = "corrected"
+    REVERSED = "reversed"
 
 
 class Cause(StrEnum):
@@ -163,25 +172,6 @@ class Gap:
     seen: Decimal = Decimal(0)
 
 
-@value
-class EventDraft:
-    """An event before the store gives it its place: the renderer turns it into bytes inside the commit.
-
-    All `lines` share event type, order and posting day; `review` and `gap` are set on the ops events. `decision` names
-    the review that a person settled with this event: its `movement.inreview` becomes the `causationid`.
-    """
-
-    type: EventType
-    stream: str
-    time: datetime
-    lines: tuple[Line, ...] = ()
-    review: Review | None = None
-    gap: Gap | None = None
-    decision: Decision | None = None
-    accepted_by: tuple[str, ...] = ()
-    notes: Mapping[str, str] = field(default_factory=dict)
-
-
 class Verdict(StrEnum):
     """What a person decided on a review."""
 
@@ -191,7 +181,10 @@ class Verdict(StrEnum):
 
 @value
 class Decision:
-    """A person's word on a review. `candidate` counts from 1, None when rejected."""
+    """A person's word on a review. `candidate` counts from 1, None when rejected.
+
+    `quantity` is what is left of the candidate's where a part of it is booked already; None for all of it.
+    """
 
     review: Review
     verdict: Verdict
@@ -199,3 +192,4 @@ class Decision:
     by: str
     reason: str
     at: datetime
+    quantity: Decimal | None = None

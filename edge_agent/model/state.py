@@ -16,6 +16,9 @@ from edge_agent.model.movement import Line
 from edge_agent.model.reading import Instant, Link, Quality, Scalar, TagRef
 from edge_agent.model.value import value
 
+EPOCH_LEAP = 1_000
+"""Epochs skipped after a restore: the lost store may have used the next ones."""
+
 K = TypeVar("K")
 V = TypeVar("V")
 

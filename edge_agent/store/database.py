@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 import aiosqlite
 
 from edge_agent.errors import StoreCorrupt, StoreError, StoreFull, StoreLocked
+from edge_agent.model.event import FIRST_PREVHASH
 from edge_agent.store.anchor import Anchor
 from edge_agent.store.connection import Connection
 from edge_agent.store.rows import lenient_text
@@ -49,7 +50,7 @@ class Database:
         self._chores: set[asyncio.Task[Any]] = set()
         self.full = asyncio.Event()
         """Set when SQLite found no room; whoever makes room clears it."""
-        self._heads: dict[str, int] = {}
+        self._heads: dict[str, tuple[int, str]] = {}
         self._news = asyncio.Event()
 
     @classmethod
@@ -97,14 +98,18 @@ class Database:
         task.add_done_callback(self._chores.discard)
         return await asyncio.shield(task)
 
-    def announce(self, heads: dict[str, int]) -> None:
-        """Tell who waits for events that streams have new heads."""
+    def announce(self, heads: dict[str, tuple[int, str]]) -> None:
+        """Tell who waits for events that streams have new heads: sequence, and SHA-256 of the event's bytes."""
         self._heads.update(heads)
         self._news.set()
 
     def head(self, stream: str) -> int:
         """The highest committed sequence of a stream of the present uuid."""
-        return self._heads.get(stream, 0)
+        return self.newest(stream)[0]
+
+    def newest(self, stream: str) -> tuple[int, str]:
+        """Sequence and hash of the newest event of a stream."""
+        return self._heads.get(stream, (0, FIRST_PREVHASH))
 
     async def news(self) -> None:
         """Wait until something was announced since the last call."""
@@ -200,9 +205,9 @@ async def _migrate(connection: aiosqlite.Connection, path: Path) -> None:
         await connection.executescript(f"BEGIN IMMEDIATE;\n{text}\nPRAGMA user_version = {number};\nCOMMIT;")
 
 
-async def one_value(connection: aiosqlite.Connection, sql: str) -> Any:
+async def one_value(connection: aiosqlite.Connection, sql: str, values: tuple[Any, ...] = ()) -> Any:
     """The first column of the first row; None where there is none."""
-    async with connection.execute(sql) as cursor:
+    async with connection.execute(sql, values) as cursor:
         row = await cursor.fetchone()
     return row[0] if row else None
 

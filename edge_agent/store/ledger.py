@@ -6,19 +6,20 @@ import asyncio
 import sqlite3
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 import aiosqlite
 
 from edge_agent.errors import ControlError
-from edge_agent.model.movement import LineState, Review
+from edge_agent.model.movement import Cause, LineState, Review
 from edge_agent.store import reviews
-from edge_agent.store.database import Database
+from edge_agent.store.database import Database, one_value
 from edge_agent.store.readonly import readonly
-from edge_agent.store.rows import checked
+from edge_agent.store.rows import checked, from_text
 
-BOOKED = (LineState.CUT, LineState.BOOKED_BY_REVIEW)
+BOOKED = (LineState.CUT, LineState.BOOKED_BY_REVIEW, LineState.CORRECTED)
 
 _IDENTITY = """
     SELECT rule, epoch, exact_sum(ran) AS ran, exact_sum(accounted) AS accounted
@@ -34,6 +35,7 @@ _IDENTITY = """
 LINE_COLUMNS = (
     "rule, epoch, from_position, to_position, state, total_key, quantity, unit, ended, stream, sequence, review, hash"
 )
+PUT_LINE = f"INSERT OR REPLACE INTO line ({LINE_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - fixed text
 GAP_COLUMNS = "id, rule, cause, total_key, minimum, maximum, seen, since, until, message, hash"
 
 
@@ -72,6 +74,51 @@ class Ledger:
         if found.status != reviews.OPEN:
             raise ControlError(f"review {name} is {found.status} already, by {found.decided_by}")
         return found.review
+
+    async def restored_reviews(self) -> list[Review]:
+        """Open reviews of what ran around a restore: a receiver's statement may decide them."""
+
+        async def work(connection: aiosqlite.Connection) -> list[Review]:
+            sql = f"{reviews.SELECT} WHERE status = ? AND cause = ? ORDER BY opened, id"
+            async with connection.execute(sql, (reviews.OPEN, str(Cause.RESTORED))) as cursor:
+                return [reviews.stored_review(row).review for row in await cursor.fetchall()]
+
+        return await self._database.transaction(work)
+
+    async def entry(self, key: str) -> tuple[str, int]:
+        """What a form's natural key holds: the digest of its content, and its line's place."""
+
+        async def work(connection: aiosqlite.Connection) -> str:
+            return str(await one_value(connection, "SELECT content FROM natural_key WHERE key = ?", (key,)))
+
+        digest, place = (await self._database.transaction(work)).split()
+        return digest, int(place)
+
+    async def event_of_entry(self, place: int) -> tuple[str, int, str]:
+        """(source, sequence, id) of the event that an entry became."""
+        sql = """
+            SELECT s.source, e.sequence, e.id FROM line AS l JOIN stream AS s ON s.id = l.stream
+            JOIN event AS e ON e.stream = l.stream AND e.sequence = l.sequence
+            WHERE l.rule = '@entry' AND l.from_position = ?
+        """
+
+        async def work(connection: aiosqlite.Connection) -> tuple[str, int, str]:
+            async with connection.execute(sql, (place,)) as cursor:
+                row = await cursor.fetchone()
+            if row is None:
+                raise ControlError("the entry was booked before; its event is not in the store any more")
+            return row[0], row[1], row[2]
+
+        return await self._database.transaction(work)
+
+    async def last_snapshot(self) -> datetime | None:
+        """When the last snapshot was taken; None where there was none."""
+
+        async def work(connection: aiosqlite.Connection) -> datetime | None:
+            found = await one_value(connection, "SELECT value FROM meta WHERE name = 'snapshot_at'")
+            return None if found is None else from_text(found)
+
+        return await self._database.transaction(work)
 
     async def identity(self) -> list[Imbalance]:
         """Every epoch whose lines do not add up; empty where the books balance (reliability.md, invariant 3).

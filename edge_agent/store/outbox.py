@@ -63,7 +63,7 @@ class Outbox:
                 name = self._sources[head.source] = head.source
                 self._anchored[name] = head.sequence
             if name is not None:
-                heads[name], self._delivered[name] = head.sequence, head.delivered
+                heads[name], self._delivered[name] = (head.sequence, head.digest), head.delivered
         self._database.announce(heads)
 
     @property
@@ -78,6 +78,10 @@ class Outbox:
     def head(self, stream: str) -> int:
         """The highest committed sequence; 0 where there is none."""
         return self._database.head(stream)
+
+    def head_hash(self, stream: str) -> str:
+        """SHA-256 of the bytes of the event at `head`; 64 zeros where there is none."""
+        return self._database.newest(stream)[1]
 
     def delivered(self, stream: str) -> int:
         """Up to where the broker has acknowledged everything."""

@@ -1,4 +1,6 @@
-"""Pruning: only what was delivered and is past the replay window; sooner only when the store runs full.
+"""Pruning: only what is delivered, settled and past the replay window; sooner only when the store runs full.
+
+Settled is what every system whose word it needs has accepted, or a person has corrected.
 
 The window runs from the delivery, not from the event: after a long outage receivers can still ask for a replay. One
 transaction records up to where (`pruned`, with the hash there) and deletes; triggers refuse any other deletion
@@ -9,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -31,6 +34,13 @@ _RESERVE_PAGES = 64
 _NOTES_PER_WINDOW = 8
 _LAST_NOTE = "SELECT sequence, at FROM acceptance WHERE stream = ? ORDER BY sequence DESC LIMIT 1"
 _FIRST_DELIVERED = "SELECT rowid FROM event WHERE stream = ? AND sequence <= ? ORDER BY sequence LIMIT 1"
+_FIRST_OPEN = """
+    SELECT min(sequence) FROM (
+        SELECT min(sequence) AS sequence FROM answer WHERE stream = ? AND status NOT IN ('accepted', 'corrected')
+        UNION ALL SELECT min(sequence) FROM dead WHERE stream = ? AND status = 'open'
+        UNION ALL SELECT min(sequence) FROM correction WHERE stream = ? AND reversal IS NULL
+    )
+"""
 _TO_GO = "SELECT sequence FROM event WHERE stream = ? AND sequence <= ? ORDER BY sequence LIMIT ?"
 
 
@@ -64,7 +74,7 @@ class Pruner:
         cap = int(await one_value(connection, "PRAGMA max_page_count"))
         await connection.execute(f"PRAGMA max_page_count = {cap + _RESERVE_PAGES}")
         try:
-            heads = await read_heads(connection)
+            heads = [replace(head, delivered=await _settled(connection, head)) for head in await read_heads(connection)]
             if await _fill(connection, cap) > FULL_SHARE:
                 oldest = await _oldest_delivered(connection, heads)
                 return 0 if oldest is None else await _delete(connection, oldest, oldest.delivered, EARLY_BATCH, now)
@@ -107,9 +117,17 @@ async def _delete(connection: aiosqlite.Connection, head: Head, up_to: int, most
         "INSERT INTO pruned (stream, to_sequence, head_hash, at) VALUES (?, ?, ?, ?)",
         (head.stream, last, sha256(payloads[0][0]), to_text(now)),
     )
-    await connection.execute("DELETE FROM event WHERE stream = ? AND sequence <= ?", (head.stream, last))
+    for table in ("event", "answer", "dead", "correction"):
+        sql = f"DELETE FROM {table} WHERE stream = ? AND sequence <= ?"  # noqa: S608 - fixed names
+        await connection.execute(sql, (head.stream, last))
     await connection.execute("DELETE FROM acceptance WHERE stream = ? AND sequence < ?", (head.stream, last))
     return len(rows)
+
+
+async def _settled(connection: aiosqlite.Connection, head: Head) -> int:
+    """Up to where a stream is delivered and nobody's word is open."""
+    rows = await _all(connection, _FIRST_OPEN, (head.stream,) * 3)
+    return head.delivered if rows[0][0] is None else min(head.delivered, rows[0][0] - 1)
 
 
 async def _oldest_delivered(connection: aiosqlite.Connection, heads: list[Head]) -> Head | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -12,24 +12,36 @@ from typing import Any
 import aiosqlite
 
 from edge_agent.errors import NaturalKeyTaken, StoreError
-from edge_agent.model.event import Place, Render, StoredEvent
-from edge_agent.model.movement import Decision, EventDraft, Gap
+from edge_agent.model.ack import Overdue
+from edge_agent.model.event import (
+    OPS_STREAM,
+    Correction,
+    EventDraft,
+    Place,
+    Render,
+    Reversal,
+    StockMove,
+    StoredEvent,
+    Voided,
+)
+from edge_agent.model.movement import Decision, EventType, Gap, Review
 from edge_agent.model.outcome import EpochMark, LineMark, NaturalKey, Outcome
-from edge_agent.store import checkpoint, reviews
+from edge_agent.store import answers, checkpoint, corrections, dead, reviews
 from edge_agent.store.connection import Connection, Statement
 from edge_agent.store.database import Database
 from edge_agent.store.keys import total_key
-from edge_agent.store.ledger import GAP_COLUMNS, LINE_COLUMNS
+from edge_agent.store.ledger import GAP_COLUMNS, PUT_LINE
 from edge_agent.store.reviews import StoredReview
 from edge_agent.store.rows import row_hash, sha256, to_text, wide
-from edge_agent.store.streams import WRITE_HEAD, Head, head_row, read_head
+from edge_agent.store.stock import StockBooks, snapshots
+from edge_agent.store.streams import WRITE_HEAD, Head, head_row, read_head, read_heads
 
 _EVENT = (
     "INSERT INTO event (stream, sequence, id, type, topic, recorded, payload, hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _EPOCH = "INSERT OR REPLACE INTO epoch (rule, epoch, first_raw, last_raw, wraps, modulus) VALUES (?, ?, ?, ?, ?, ?)"
-_LINE = f"INSERT OR REPLACE INTO line ({LINE_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - fixed text
 _GAP = f"INSERT INTO gap ({GAP_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - fixed text
+_SNAPSHOT_AT = "INSERT OR REPLACE INTO meta (name, value) VALUES ('snapshot_at', ?)"
 
 
 class UnitOfWork:
@@ -39,6 +51,7 @@ class UnitOfWork:
         self._database = database
         self._probe = probe
         self._heads: dict[str, Head] = {}
+        self._stock = StockBooks()
 
     async def commit(self, outcome: Outcome, render: Render, recorded: datetime) -> list[StoredEvent]:
         """Store the outcome whole, or nothing of it; an outcome that changes nothing costs no transaction.
@@ -56,11 +69,13 @@ class UnitOfWork:
             )
         except BaseException:
             self._heads.clear()  # read again: nobody knows how far the failed one got
+            self._stock.forget()
             raise
         self._probe("after-commit")
         self._heads = heads
+        self._stock.adopt()
         if stored:
-            self._database.announce({event.stream: event.sequence for event in stored})
+            self._database.announce({event.stream: _newest(heads[event.stream]) for event in stored})
         return stored
 
     async def _work(
@@ -74,15 +89,22 @@ class UnitOfWork:
         to_decide = {d.review.id: await _still_open(connection, d) for d in outcome.decisions}
         await self._take_keys(connection, outcome.natural_keys, recorded)
         causes = {name: review.event_id for name, review in to_decide.items()}
-        stored = await self._place(connection, outcome.events, heads, partial(_rendered, render, causes, recorded))
+        drafts = outcome.events
+        if outcome.snapshot:
+            parts = await snapshots(connection)
+            drafts = [*drafts, *(EventDraft(EventType.SNAPSHOT, OPS_STREAM, recorded, about=part) for part in parts)]
+        stored, moves = await self._place(connection, drafts, heads, causes, partial(_rendered, render, recorded))
         decided = [reviews.decided_row(to_decide[decision.review.id], decision) for decision in outcome.decisions]
         await connection.run_all(
             [
                 (_EVENT, [_event_row(event, heads[event.stream].stream) for event in stored]),
-                (WRITE_HEAD, [head_row(heads[stream]) for stream in {draft.stream for draft in outcome.events}]),
+                (WRITE_HEAD, [head_row(heads[stream]) for stream in {event.stream for event in stored}]),
                 *_ledger(outcome, stored, heads),
                 (reviews.DECIDE, decided),
                 checkpoint.statement(outcome.changed),
+                await self._stock.add(connection, moves),
+                *await _answerable(connection, drafts, stored, heads, recorded),
+                (_SNAPSHOT_AT, [(to_text(recorded),)] if outcome.snapshot else []),
             ]
         )
         self._probe("before-commit")
@@ -103,25 +125,29 @@ class UnitOfWork:
         connection: aiosqlite.Connection,
         drafts: list[EventDraft],
         heads: dict[str, Head],
-        rendered: Callable[[EventDraft, Head], StoredEvent],
-    ) -> list[StoredEvent]:
-        """Give every draft its sequence number and its place in the chain."""
-        stored = []
+        causes: Mapping[str, str],
+        rendered: Callable[[EventDraft, Head, str | None], tuple[StoredEvent, Sequence[StockMove]]],
+    ) -> tuple[list[StoredEvent], list[StockMove]]:
+        """Give every draft its sequence number and its place in the chain; and what they move in the stocks."""
+        stored: list[StoredEvent] = []
+        moves: list[StockMove] = []
         for draft in drafts:
             head = heads.get(draft.stream) or await read_head(connection, self._database, draft.stream)
-            event = rendered(draft, head)
+            causation = _causation(draft, causes, stored)
+            event, moved = rendered(draft, head, causation)
             heads[draft.stream] = replace(head, sequence=event.sequence, digest=sha256(event.payload))
             stored.append(event)
-        return stored
+            moves += moved
+        return stored, moves
 
 
 def _ledger(outcome: Outcome, stored: list[StoredEvent], heads: dict[str, Head]) -> list[Statement]:
     """Epochs and lines, for the accounting identity; reviews and gaps."""
-    opened = {d.review.id: e.id for d, e in zip(outcome.events, stored, strict=True) if d.review is not None}
+    opened = {d.about.id: e.id for d, e in zip(outcome.events, stored, strict=False) if isinstance(d.about, Review)}
     opening = [StoredReview(review, opened[review.id]) for review in outcome.reviews]
     return [
         (_EPOCH, [_epoch_row(mark) for mark in outcome.epochs.values()]),
-        (_LINE, [_line_row(mark, stored, heads) for mark in outcome.lines.values()]),
+        (PUT_LINE, [_line_row(mark, stored, heads) for mark in outcome.lines.values()]),
         (reviews.INSERT, [reviews.review_row(review) for review in opening]),
         (_GAP, [_gap_row(gap) for gap in outcome.gaps]),
     ]
@@ -130,19 +156,53 @@ def _ledger(outcome: Outcome, stored: list[StoredEvent], heads: dict[str, Head])
 def _says_something(outcome: Outcome) -> bool:
     changed = outcome.changed
     state = changed.rules or changed.orders or changed.sources or changed.cadences or changed.tags
-    return bool(state or outcome.events or outcome.lines or outcome.decisions or outcome.natural_keys)
+    events = outcome.events or outcome.snapshot
+    return bool(state or events or outcome.lines or outcome.decisions or outcome.natural_keys)
+
+
+async def _answerable(
+    connection: Connection,
+    drafts: Sequence[EventDraft],
+    stored: Sequence[StoredEvent],
+    heads: Mapping[str, Head],
+    recorded: datetime,
+) -> list[Statement]:
+    """Whose word the events need; and what exceptions, dead letters and corrections among them settle."""
+    asked = [
+        row
+        for draft, event in zip(drafts, stored, strict=True)
+        if draft.accepted_by
+        for row in answers.expected(draft, event, heads[event.stream].stream)
+    ]
+    statements = [answers.insert(asked)]
+    if any(isinstance(draft.about, Overdue | Voided | Reversal | Correction) for draft in drafts):
+        streams = {head.source: head.stream for head in (*await read_heads(connection), *heads.values())}
+        statements += [answers.overdue_said(drafts, streams), dead.voided(drafts, streams, recorded)]
+        statements += await corrections.settle(connection, drafts, stored, streams)
+    return statements
+
+
+def _newest(head: Head) -> tuple[int, str]:
+    return head.sequence, head.digest
+
+
+def _causation(draft: EventDraft, causes: Mapping[str, str], before: Sequence[StoredEvent]) -> str | None:
+    """The id of the event that led to this one: of a decision the review's own, of a correction the reversal before."""
+    if isinstance(draft.about, Correction):
+        return before[-1].id
+    return causes[draft.about.review.id] if isinstance(draft.about, Decision) else None
 
 
 def _rendered(
-    render: Render, causes: Mapping[str, str], recorded: datetime, draft: EventDraft, head: Head
-) -> StoredEvent:
-    """The draft as the event that follows `head`; a decided review's own event is its cause."""
-    causation = causes[draft.decision.review.id] if draft.decision else None
+    render: Render, recorded: datetime, draft: EventDraft, head: Head, causation: str | None
+) -> tuple[StoredEvent, Sequence[StockMove]]:
+    """The draft as the event that follows `head`, and what it moves in the stocks."""
     place = Place(head.source, head.sequence + 1, head.digest, recorded, causation)
     made = render(draft, place)
-    return StoredEvent(
+    event = StoredEvent(
         head.source, draft.stream, place.sequence, made.id, made.type, made.topic, made.payload, recorded
     )
+    return event, made.stock
 
 
 def _event_row(event: StoredEvent, stream: int) -> tuple[Any, ...]:

@@ -122,7 +122,6 @@ def test_the_complete_example_is_valid_and_what_is_not_run_is_named(full_line: s
     assert [(finding.code[-2:], finding.message.rpartition(": ")[2]) for finding in loaded.unsupported] == [
         ("04", "density"),
         ("04", "lot-tracked materials"),
-        ("05", "accepted_by"),
         ("09", "lot_from"),
         ("09", "only_while"),
         ("09", "once_per"),
@@ -258,7 +257,6 @@ def test_a_rules_words_and_where_their_defaults_come_from(bottling_line: str, lo
             ("every 5 s, stream: routine}", "every 5 s, stream: routine, or_at: [lot-change]}"),
             "cutting when the lot changes",
         ),
-        (("every 5 s, stream: routine}", "every 5 s, stream: routine, accepted_by: [mes]}"), "accepted_by"),
     ],
 )
 def test_what_this_version_does_not_run_is_said_and_left_out(

@@ -6,11 +6,10 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from uuid import NAMESPACE_URL, uuid5
 
-from edge_agent.model.event import Place, Rendered
+from edge_agent.model.event import EventDraft, Place, Rendered
 from edge_agent.model.movement import (
     Candidate,
     Cause,
-    EventDraft,
     EventType,
     Evidence,
     Gap,
@@ -70,8 +69,8 @@ def doubtful(name: str) -> Outcome:
     ways = (Candidate(Decimal(0), "was restored", key()), Candidate(Decimal(7), "was reset", key()))
     review = Review(name, Cause.FELL, key(), ways, line(3, 3), quantity_doubted=True, opened=AT, message="fell")
     outcome.reviews.append(review)
-    outcome.events.append(EventDraft(EventType.IN_REVIEW, "ops", AT, review=review))
+    outcome.events.append(EventDraft(EventType.IN_REVIEW, "ops", AT, about=review))
     gap = Gap(f"{name}/gap", Cause.RESET, key(), Decimal(0), Decimal(9), AT, AT, "reset", Decimal(2))
     outcome.gaps.append(gap)
-    outcome.events.append(EventDraft(EventType.EXCEPTION, "ops", AT, gap=gap))
+    outcome.events.append(EventDraft(EventType.EXCEPTION, "ops", AT, about=gap))
     return outcome

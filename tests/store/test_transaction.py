@@ -13,8 +13,8 @@ import aiosqlite
 import pytest
 
 from edge_agent.errors import NaturalKeyTaken, StoreError, StoreLocked
-from edge_agent.model.event import FIRST_PREVHASH
-from edge_agent.model.movement import Decision, EventDraft, EventType, Verdict
+from edge_agent.model.event import FIRST_PREVHASH, EventDraft
+from edge_agent.model.movement import Decision, EventType, Verdict
 from edge_agent.model.outcome import Outcome
 from edge_agent.store.checkpoint import Checkpoint
 from edge_agent.store.database import Database
@@ -160,7 +160,7 @@ async def test_a_review_is_announced_decided_once_and_named_as_the_cause(opened:
     review = await Ledger(database).open_review("bottles_made/1/1")
     decision = Decision(review, Verdict.ACCEPTED, 2, "A. Kern", "seen", AT)
     outcome = Outcome(decisions=[decision])
-    outcome.events.append(EventDraft(EventType.PRODUCED, "routine", AT, (line(3, 3),), decision=decision))
+    outcome.events.append(EventDraft(EventType.PRODUCED, "routine", AT, (line(3, 3),), about=decision))
     (event,) = await work.commit(outcome, render, AT)
     assert opening.id.encode() in event.payload
     with pytest.raises(StoreError, match="not open any more"):

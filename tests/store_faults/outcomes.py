@@ -14,12 +14,11 @@ from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
 from edge_agent.errors import StoreFull
-from edge_agent.model.event import Place, Rendered, StoredEvent
+from edge_agent.model.event import EventDraft, Place, Rendered, StoredEvent
 from edge_agent.model.movement import (
     Candidate,
     Cause,
     Decision,
-    EventDraft,
     EventType,
     Evidence,
     Gap,
@@ -110,7 +109,7 @@ def doubted(found: Review) -> Outcome:
     """The review opened, with its event and its place in the ledger."""
     outcome, proof = Outcome(), found.line.evidence
     outcome.reviews.append(found)
-    outcome.events.append(EventDraft(EventType.IN_REVIEW, "ops", NOON, review=found))
+    outcome.events.append(EventDraft(EventType.IN_REVIEW, "ops", NOON, about=found))
     outcome.lines[RULE, 1, proof.from_position] = LineMark(found.line, LineState.IN_REVIEW, review=found.id)
     outcome.epochs[RULE, 1] = EpochMark(RULE, 1, proof.from_position, proof.to_position, 0, MODULUS)
     return outcome
@@ -126,7 +125,7 @@ def decided(found: Review, verdict: Verdict = Verdict.ACCEPTED) -> Outcome:
         outcome.lines[name] = LineMark(found.line, LineState.REJECTED, review=found.id)
         return outcome
     made = replace(found.line, key=found.candidates[chosen - 1].key)
-    outcome.events.append(EventDraft(EventType.PRODUCED, "routine", NOON, (made,), decision=decision))
+    outcome.events.append(EventDraft(EventType.PRODUCED, "routine", NOON, (made,), about=decision))
     outcome.lines[name] = LineMark(made, LineState.BOOKED_BY_REVIEW, 0, found.id)
     return outcome
 

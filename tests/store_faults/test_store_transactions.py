@@ -11,8 +11,8 @@ import aiosqlite
 import pytest
 
 from edge_agent.errors import NaturalKeyTaken, StoreError
-from edge_agent.model.event import FIRST_PREVHASH, Place, Rendered
-from edge_agent.model.movement import EventDraft, Verdict
+from edge_agent.model.event import FIRST_PREVHASH, EventDraft, Place, Rendered
+from edge_agent.model.movement import Verdict
 from edge_agent.model.outcome import EpochMark, Outcome
 from edge_agent.store.database import Database
 from edge_agent.store.ledger import Ledger

@@ -16,8 +16,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
-from edge_agent.bootstrap import Parts, Settings, run_agent
+from edge_agent.bootstrap import run_agent
 from edge_agent.broker import Acknowledged, Broker, Message, PubAck, Session
+from edge_agent.composition import Parts, Settings
 from edge_agent.derivation.engine import Input
 from edge_agent.model.outcome import Outcome
 from edge_agent.model.reading import Reading

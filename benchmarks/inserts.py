@@ -16,8 +16,7 @@ from benchmarks.scale import Scale, seconds, settle
 from edge_agent import __version__
 from edge_agent.clock import SystemClock
 from edge_agent.derivation.engine import Engine
-from edge_agent.model.event import Place, Render, Rendered
-from edge_agent.model.movement import EventDraft
+from edge_agent.model.event import EventDraft, Place, Render, Rendered
 from edge_agent.model.outcome import Outcome
 from edge_agent.publishing.encoding import Renderer
 from edge_agent.store.reader import DATABASE_NAME

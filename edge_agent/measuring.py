@@ -31,6 +31,7 @@ _OF_THE_RELAY: dict[str, str] = {
     "resent_after_loss": "lost in flight",
     "replayed": "replayed",
     "dropped": "own dropped",
+    "unpublishable": "unpublishable",
 }
 """The relay's own counts by metric."""
 

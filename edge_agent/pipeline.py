@@ -16,7 +16,7 @@ from edge_agent.clock import Clock
 from edge_agent.derivation.engine import Engine, Input
 from edge_agent.errors import NaturalKeyTaken, SourceError, StoreCorrupt, StoreError
 from edge_agent.model.confirmation import Acknowledge, Block
-from edge_agent.model.event import Render
+from edge_agent.model.event import Entered, Render
 from edge_agent.model.movement import Decision
 from edge_agent.model.outcome import Outcome
 from edge_agent.model.reading import Cut, Link, SourceChange, Tick
@@ -48,7 +48,8 @@ class Swap:
     replaced: frozenset[str]
 
 
-Request = Cut | Decision | Swap
+Request = Cut | Decision | Entered | Swap | Outcome
+"""What may be asked for. An outcome is committed as it is: what a receiver's or a person's word has settled."""
 Probe = Callable[[str], None]
 
 
@@ -216,6 +217,9 @@ class Pipeline:
     async def _fulfil(self, request: Request) -> Outcome:
         if isinstance(request, Swap):
             return await self._swap(request)
+        if isinstance(request, Outcome):
+            await self.commit(request)
+            return request
         return await self.process((request,))
 
     async def _swap(self, request: Swap) -> Outcome:

@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
-from edge_agent.bootstrap import Settings, run_agent
+from edge_agent.bootstrap import run_agent
 from edge_agent.cli.common import DEFAULT_DATA, Data, clear_errors
+from edge_agent.composition import Settings
 
 Maps = Annotated[
     list[Path],

@@ -1,4 +1,4 @@
-"""What may be asked of the running agent over its control socket: status, cut, and decisions on reviews."""
+"""Status, cut, and decisions on reviews."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any
 
 from edge_agent.clock import Clock
+from edge_agent.control_verbs.fields import text
 from edge_agent.errors import ControlError
 from edge_agent.model.movement import Decision, Verdict
 from edge_agent.model.reading import Cut
@@ -16,8 +17,6 @@ from edge_agent.store.ledger import Ledger
 from edge_agent.store.outbox import Outbox
 from edge_agent.telemetry.metrics import Counts
 from edge_agent.telemetry.status import Status
-
-_LONGEST_TEXT = 500
 
 
 class Verbs:
@@ -97,7 +96,7 @@ class Verbs:
     async def _decide(
         self, request: Mapping[str, Any], asker: str, verdict: Verdict, candidate: int | None
     ) -> Mapping[str, Any]:
-        name, by, reason = (_text(request, key) for key in ("id", "by", "reason"))
+        name, by, reason = (text(request, key) for key in ("id", "by", "reason"))
         review = await self._ledger.open_review(name)
         if review.key.rule not in self._rules:
             raise ControlError(f"rule {review.key.rule} is gone from the tag map; put it back to decide {name}")
@@ -115,10 +114,3 @@ class Verbs:
             "unit": review.line.unit,
             "events": len(outcome.events),
         }
-
-
-def _text(request: Mapping[str, Any], key: str) -> str:
-    value = request.get(key)
-    if not isinstance(value, str) or not value.strip() or len(value) > _LONGEST_TEXT or not value.isprintable():
-        raise ControlError(f"{key} must be a printable text of 1 to {_LONGEST_TEXT} characters")
-    return value.strip()

@@ -13,11 +13,11 @@ from fractions import Fraction
 
 from edge_agent.config.tagmap import Cadence, Counter, Rule, TagMap
 from edge_agent.derivation.timetable import Day, day_of
+from edge_agent.model.event import OPS_STREAM, EventDraft
 from edge_agent.model.movement import (
     Candidate,
     Cause,
     Decision,
-    EventDraft,
     EventType,
     Evidence,
     Flag,
@@ -31,7 +31,6 @@ from edge_agent.model.movement import (
 from edge_agent.model.outcome import LineMark, Outcome
 from edge_agent.model.state import RuleState, State
 
-OPS_STREAM = "ops"
 _NANO = 10**9
 
 
@@ -125,8 +124,9 @@ class Books:
             cadence.stream,
             end,
             lines,
-            decision=decision,
+            about=decision,
             accepted_by=cadence.accepted_by,
+            accepted_within=cadence.accepted_within,
         )
         self.outcome.events.append(draft)
         state = LineState.CUT if decision is None else LineState.BOOKED_BY_REVIEW
@@ -153,7 +153,7 @@ class Books:
         name = f"{rule.name}/{line.evidence.epoch}/{state.serial + 1}"
         review = Review(name, cause, line.key, candidates, line, quantity_doubted, line.time, message)
         self.outcome.reviews.append(review)
-        self.outcome.events.append(EventDraft(EventType.IN_REVIEW, OPS_STREAM, line.time, review=review))
+        self.outcome.events.append(EventDraft(EventType.IN_REVIEW, OPS_STREAM, line.time, about=review))
         if not quantity_doubted:
             self._mark(line, LineState.IN_REVIEW, review=name)
         self.count(rule.name, "review")
@@ -188,7 +188,7 @@ class Books:
         self.put(rule.name, replace(state, serial=state.serial + 1))
         gap = Gap(f"{rule.name}/gap/{state.serial + 1}", cause, key, *bounds, *span, message, seen)
         self.outcome.gaps.append(gap)
-        self.outcome.events.append(EventDraft(EventType.EXCEPTION, OPS_STREAM, span[1], gap=gap))
+        self.outcome.events.append(EventDraft(EventType.EXCEPTION, OPS_STREAM, span[1], about=gap))
         self.count(rule.name, "gap")
 
     def decide(self, decision: Decision, rules: Mapping[str, Rule]) -> None:
@@ -197,8 +197,10 @@ class Books:
         self.outcome.decisions.append(decision)
         cadence = rules[review.key.rule].cadence
         chosen = review.candidates[decision.candidate - 1] if decision.candidate is not None else None
-        if decision.verdict is Verdict.ACCEPTED and chosen is not None and chosen.quantity > 0:
-            line = replace(review.line, key=chosen.key, quantity=chosen.quantity, source_quantity=chosen.quantity)
+        quantity = Decimal(0) if chosen is None else chosen.quantity if decision.quantity is None else decision.quantity
+        self.outcome.events.append(EventDraft(EventType.DECIDED, OPS_STREAM, decision.at, about=decision))
+        if decision.verdict is Verdict.ACCEPTED and chosen is not None and quantity > 0:
+            line = replace(review.line, key=chosen.key, quantity=quantity, source_quantity=quantity)
             self.emit(cadence, (replace(line, source_unit=line.unit),), decision)
         elif not review.quantity_doubted:
             self._mark(review.line, LineState.REJECTED, review=review.id)

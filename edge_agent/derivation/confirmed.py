@@ -15,7 +15,7 @@ from edge_agent.config.tagmap import Handshake
 from edge_agent.model.confirmation import Block, Result
 from edge_agent.model.movement import Cause, Flag
 from edge_agent.model.reading import Quality, Reading
-from edge_agent.model.state import HandshakeState
+from edge_agent.model.state import EPOCH_LEAP, HandshakeState
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +233,7 @@ def _after_restore(handshake: Handshake, state: HandshakeState, block: Block, co
         return _same_number(handshake, settled, block, content)
     quantity, container, _ = _read(handshake, block)
     message = f"the store was restored at number {state.latest}; number {block.number} may be booked already"
-    begun = replace(_begin(state.epoch + 1, block.number), content=content, result=Result.IN_REVIEW)
+    begun = replace(_begin(state.epoch + EPOCH_LEAP, block.number), content=content, result=Result.IN_REVIEW)
     doubt = Suspicion(_place(handshake, begun), Cause.RESTORED, quantity, container, message)
     findings: tuple[Finding, ...] = (doubt,)
     between = (block.number - state.latest) % handshake.modulus - 1

@@ -15,7 +15,7 @@ from decimal import Decimal
 from edge_agent.config.tagmap import Counter, Resets, Unproven
 from edge_agent.model.movement import Cause, Flag
 from edge_agent.model.reading import Instant
-from edge_agent.model.state import CounterState, Hold
+from edge_agent.model.state import EPOCH_LEAP, CounterState, Hold
 from edge_agent.model.value import value
 
 RESTART = "restart"
@@ -382,5 +382,7 @@ def _doubt(
         samples=state.hold.samples if state.hold is not None else 1,
         flags=(Flag.SPANNED_OUTAGE,) if state.outage else (),
     )
-    begun = CounterState(state.epoch + 1, seen.raw, seen.raw, 0, seen.at, seen.time)
+    begun = CounterState(
+        state.epoch + (EPOCH_LEAP if cause is Cause.RESTORED else 1), seen.raw, seen.raw, 0, seen.at, seen.time
+    )
     return begun, (Doubt(cause, tuple(ways), where, message),)

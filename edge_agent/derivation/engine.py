@@ -17,15 +17,17 @@ from edge_agent.derivation.booking import Books
 from edge_agent.derivation.confirming import HandshakeRule
 from edge_agent.derivation.counting import CounterRule
 from edge_agent.derivation.enrich import event_time, with_order
+from edge_agent.derivation.entering import enter
 from edge_agent.derivation.inherit import inherit
 from edge_agent.derivation.steady import Steady, run_on
 from edge_agent.model.confirmation import Block, Released
+from edge_agent.model.event import Entered
 from edge_agent.model.movement import Decision
 from edge_agent.model.outcome import Outcome
 from edge_agent.model.reading import Cut, Instant, Link, Quality, Reading, SourceChange, TagRef, Tick
 from edge_agent.model.state import SourceState, State, TagState
 
-Input = Reading | SourceChange | Block | Released | Tick | Cut | Decision
+Input = Reading | SourceChange | Block | Released | Tick | Cut | Decision | Entered
 """Everything that can move the engine; each carries its own instant."""
 
 
@@ -107,6 +109,8 @@ class Engine:
                 self._cut(work, item)
             case Decision():
                 work.decide(item, self._map.rules)
+            case Entered():
+                enter(work, item)
 
     def _cut(self, work: Books, request: Cut) -> None:
         for rules in self._by_cadence.values():

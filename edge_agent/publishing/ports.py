@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -15,6 +15,10 @@ Latency = Callable[[float], None]
 """Told the seconds from handing an event to the session to its PUBACK."""
 
 
+Void = Callable[[StoredEvent, str], Awaitable[None]]
+"""Accounts for an event that cannot be published, and why: `sequence.voided` goes out in its place (invariant 9)."""
+
+
 def no_latency(_seconds: float) -> None:
     """Nobody wants to know."""
 
@@ -24,6 +28,10 @@ class Outbox(Protocol):
 
     def head(self, stream: str) -> int:
         """The highest sequence committed; 0 where there is none."""
+        ...
+
+    def head_hash(self, stream: str) -> str:
+        """SHA-256 of the bytes of the event at `head`; 64 zeros where there is none."""
         ...
 
     def delivered(self, stream: str) -> int:

@@ -14,15 +14,17 @@ from functools import lru_cache, partial
 
 from edge_agent.broker import Message, PubAck, Session
 from edge_agent.model.event import StoredEvent
+from edge_agent.model.movement import EventType
 from edge_agent.publishing.drain import Drain, Turns
-from edge_agent.publishing.encoding import CONTENT_TYPE, EVENT_BYTES, sequence_string
+from edge_agent.publishing.encoding import CONTENT_TYPE, EVENT_BYTES, cloudevents_type, sequence_string
 from edge_agent.publishing.lanes import Caution, OwnMessages, Replays
-from edge_agent.publishing.ports import Latency, LinkStatus, Outbox, Probe, no_latency
+from edge_agent.publishing.ports import Latency, LinkStatus, Outbox, Probe, Void, no_latency
 from edge_agent.publishing.topics import topic_fault
 
 _REPLAY = "replay"
 _FETCH = 200
 _UNFIT_PAUSE = 60.0
+_VOIDED = cloudevents_type(EventType.VOIDED)
 
 
 class Pump:
@@ -38,11 +40,13 @@ class Pump:
         self._turns = Turns([*streams, _REPLAY])
         self._wake = asyncio.Event()
         self._caution = Caution()
+        self._suspects: set[tuple[str, int]] = set()
         self.drains = {stream: Drain(stream, outbox.delivered(stream)) for stream in streams}
         self.counts: Counter[str] = Counter()
         self.own = OwnMessages(self.counts)
         self.replays = Replays()
         self.acknowledged = asyncio.Event()
+        self._condemned: asyncio.Queue[tuple[Drain, StoredEvent, str]] = asyncio.Queue()
 
     def wake(self) -> None:
         """There may be something new to send."""
@@ -75,8 +79,7 @@ class Pump:
         self.replays.rewind()
         self.own.rewind()
         if culprit is not None:
-            stream, sequence = culprit
-            self._hold(self.drains[stream], sequence, "the connection ends whenever it is sent", pause=_UNFIT_PAUSE)
+            self._suspects.add(culprit)
 
     def marks(self) -> dict[str, int]:
         """Cursors not yet marked in the store."""
@@ -138,8 +141,11 @@ class Pump:
             return
         message = event_message(event)
         fault = unfit(event, message, session.max_packet)
+        if fault is None and (drain.stream, event.sequence) in self._suspects:
+            self._suspects.remove((drain.stream, event.sequence))
+            fault = "the connection ends whenever it is sent"
         if fault is not None:
-            self._hold(drain, event.sequence, fault, pause=_UNFIT_PAUSE)
+            self._condemn(drain, event, fault)
             return
         drain.sent()  # before: where handing over ends the session, it counts as in flight
         session.publish(message, partial(self._event_answered, drain, event.sequence, self._now()))
@@ -179,6 +185,24 @@ class Pump:
         self.counts["held"] += 1
         drain.hold(sequence, why, self._now(), pause=pause)
         self._status.lost(component(drain.stream), f"event {sequence} waits: {why}")
+
+    def _condemn(self, drain: Drain, event: StoredEvent, why: str) -> None:
+        """It cannot be published: its stream waits for no longer than it takes to account for it."""
+        self._hold(drain, event.sequence, why, pause=_UNFIT_PAUSE)
+        self._condemned.put_nowait((drain, event, why))
+
+    async def condemn(self, void: Void) -> None:
+        """Have `void` account for what cannot be published, for ever. What says so of another event is only held."""
+        while True:
+            drain, event, why = await self._condemned.get()
+            if event.type == _VOIDED:
+                continue
+            await void(event, why)
+            drain.accepted(event.sequence)
+            self.counts["unpublishable"] += 1
+            self.acknowledged.set()
+            self._status.up(component(drain.stream), f"event {event.sequence} is a dead letter: {why}")
+            self.wake()
 
     def _replay_answered(self, event: StoredEvent, puback: PubAck) -> None:
         self._wake.set()

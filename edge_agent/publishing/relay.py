@@ -17,7 +17,7 @@ from edge_agent.clock import Clock
 from edge_agent.errors import BrokerError
 from edge_agent.model.event import StoredEvent
 from edge_agent.publishing.drain import Held
-from edge_agent.publishing.ports import Latency, LinkStatus, Outbox, Probe, no_latency
+from edge_agent.publishing.ports import Latency, LinkStatus, Outbox, Probe, Void, no_latency
 from edge_agent.publishing.presence import Presence, Vitals
 from edge_agent.publishing.pump import Pump
 
@@ -91,6 +91,7 @@ class Relay:
         streams: Sequence[str],
         probe: Probe = lambda _point: None,
         latency: Latency = no_latency,
+        void: Void | None = None,
         backoff: Backoff | None = None,
         jitter: Callable[[], float] = random.random,
     ) -> None:
@@ -100,6 +101,7 @@ class Relay:
         self._status = status
         self._clock = clock
         self._pump = Pump(outbox, status, streams, probe, latency)
+        self._void = void
         self._backoff = backoff or Backoff()
         self._jitter = jitter
         self._subscriptions: list[tuple[str, OnMessage]] = []
@@ -150,7 +152,8 @@ class Relay:
         Raises StoreError where the store fails: the relay cannot go on without it.
         """
         try:
-            await _first_of(self._sessions(), self._mark_always(), self._watch())
+            condemning = () if self._void is None else (self._pump.condemn(self._void),)
+            await _first_of(self._sessions(), self._mark_always(), self._watch(), *condemning)
         except asyncio.CancelledError:
             await self._mark()
             raise
@@ -233,6 +236,7 @@ class Relay:
             {self._outbox.source(stream): report.head for stream, report in reports.items()},
             {stream: report.head - report.acknowledged for stream, report in reports.items()},
             min((moment for moment in oldest if moment is not None), default=None),
+            hashes={self._outbox.source(stream): self._outbox.head_hash(stream) for stream in reports},
         )
 
     async def _watch(self) -> None:

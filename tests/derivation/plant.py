@@ -30,7 +30,8 @@ from edge_agent.config.tagmap import (
 )
 from edge_agent.derivation.engine import Engine, Input
 from edge_agent.model.confirmation import Acknowledge, Block, Released
-from edge_agent.model.movement import Decision, EventDraft, EventType, Flag, Gap, LineState, Review, Verdict
+from edge_agent.model.event import EventDraft
+from edge_agent.model.movement import Decision, EventType, Flag, Gap, LineState, Review, Verdict
 from edge_agent.model.outcome import EpochMark, LineMark, NaturalKey, Outcome
 from edge_agent.model.reading import (
     Cut,

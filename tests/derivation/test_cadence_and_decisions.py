@@ -10,7 +10,7 @@ import pytest
 
 from edge_agent.derivation.cadence import LINES_PER_EVENT
 from edge_agent.derivation.engine import Engine
-from edge_agent.model.movement import Cause, EventType, LineState, Verdict
+from edge_agent.model.movement import Cause, Decision, EventType, LineState, Verdict
 from edge_agent.model.reading import Instant, TagRef
 from tests.derivation.plant import AT_ONCE, EVERY_MINUTE, ORDER, Bench, counter, handshake, tag_map
 
@@ -135,8 +135,8 @@ def test_a_decision_on_a_doubtful_quantity(
 
     assert (bench.booked, sizes(bench)) == (booked, events)
     for event in bench.material_events():
-        assert event.decision is not None
-        assert (event.decision.by, event.decision.verdict) == ("anna", Verdict.ACCEPTED)
+        assert isinstance(event.about, Decision)
+        assert (event.about.by, event.about.verdict) == ("anna", Verdict.ACCEPTED)
         assert event.stream == "routine"
     assert bench.after(0.1).read(4003).booked == booked + 3
 

@@ -11,7 +11,7 @@ import pytest
 
 from edge_agent.config.tagmap import Rule
 from edge_agent.model.confirmation import Result
-from edge_agent.model.movement import Flag, LineState
+from edge_agent.model.movement import Decision, Flag, LineState
 from edge_agent.model.reading import Quality, Scalar
 from edge_agent.model.state import HandshakeState
 from tests.derivation.plant import CASES, NOON, ORDER, Bench, handshake
@@ -295,7 +295,7 @@ def test_what_a_person_decides_takes_the_numbers_place() -> None:
 
     bench.decide(1)
     assert bench.booked == 960
-    assert bench.material_events()[0].decision is not None
+    assert isinstance(bench.material_events()[0].about, Decision)
 
 
 def test_the_time_of_the_block_is_the_devices() -> None:

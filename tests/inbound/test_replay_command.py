@@ -14,7 +14,8 @@ import pytest
 
 from edge_agent.broker import Message, Received
 from edge_agent.clock import ManualClock
-from edge_agent.inbound.commands import Commands, Handled
+from edge_agent.inbound.intake import Handled, Intake
+from edge_agent.inbound.replaying import Asked, Replaying
 from edge_agent.model.event import StoredEvent
 from tests.publishing.brokers import until
 from tests.publishing.fakes import MemoryOutbox
@@ -35,12 +36,9 @@ class Desk:
         self.refused_by_broker = 0
         self.may_send = asyncio.Event()
         self.may_send.set()
-        self.commands = Commands(
-            AGENT,
+        self.commands: Intake[Asked] = Intake(
             TOPIC,
-            STREAMS,
-            self.outbox,
-            resend=self._resend,
+            Replaying(AGENT, STREAMS, self.outbox, self._resend),
             reply=self.replies.append,
             clock=self.clock,
             audit=self.audit.append,

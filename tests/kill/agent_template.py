@@ -18,7 +18,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from edge_agent.bootstrap import Parts, Settings, run_agent
+from edge_agent.bootstrap import run_agent
+from edge_agent.composition import Parts, Settings
 from edge_agent.derivation.engine import Input
 from edge_agent.model.event import Render, StoredEvent
 from edge_agent.model.outcome import Outcome

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from edge_agent.model.event import StoredEvent
+from edge_agent.model.event import FIRST_PREVHASH, StoredEvent
 from tests.publishing.samples import STREAMS, source, stored_events
 
 
@@ -42,6 +43,10 @@ class MemoryOutbox:
 
     def head(self, stream: str) -> int:
         return len(self.events[stream])
+
+    def head_hash(self, stream: str) -> str:
+        events = self.events[stream]
+        return hashlib.sha256(events[-1].payload).hexdigest() if events else FIRST_PREVHASH
 
     def delivered(self, stream: str) -> int:
         return self._delivered[stream]

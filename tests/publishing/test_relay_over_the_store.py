@@ -16,7 +16,8 @@ import pytest
 from edge_agent.broker import Message, Received
 from edge_agent.clock import SystemClock
 from edge_agent.config.tagmap import TagMap
-from edge_agent.inbound.commands import Commands
+from edge_agent.inbound.intake import Intake
+from edge_agent.inbound.replaying import Replaying
 from edge_agent.model.outcome import Outcome
 from edge_agent.publishing.encoding import Renderer
 from edge_agent.publishing.presence import Presence
@@ -80,9 +81,8 @@ def opening(tmp_path: Path) -> Opening:
 @asynccontextmanager
 async def _running(store: Store, relay: Relay) -> AsyncIterator[None]:
     clock, audit = SystemClock(), lambda _handled: None
-    commands = Commands(
-        AGENT, TOPIC, STREAMS, store.outbox, resend=relay.resend, reply=relay.send, clock=clock, audit=audit
-    )
+    replaying = Replaying(AGENT, STREAMS, store.outbox, relay.resend)
+    commands = Intake(TOPIC, replaying, reply=relay.send, clock=clock, audit=audit)
     relay.subscribe(TOPIC, commands.received)
     tasks = [asyncio.create_task(relay.run()), asyncio.create_task(commands.run())]
     try:

@@ -82,10 +82,12 @@ async def test_a_review_is_listed_accepted_once_and_booked_with_its_cause(made: 
     async def arrived() -> bool:
         nonlocal decided
         decided = [event for event in _events(made) if event.get("causationid") == opened["id"]]
-        return bool(decided)
+        return len(decided) == 2
 
     await made.until(arrived)
-    (event,) = decided
+    (event,) = (event for event in decided if event["type"].startswith("io.edgeagent.material."))
+    (said,) = (event for event in decided if event["type"] == "io.edgeagent.movement.decided.v1")
+    assert said["data"]["decision"]["by"] == event["data"]["decision"]["by"] == "A. Kern"
     assert event["data"]["materialActual"][0]["quantity"]["quantityString"] == chosen["quantity"]
     assert event["correlationid"] == opened["correlationid"]
     assert "checked against the bin" in json.dumps(event["data"])
@@ -98,7 +100,9 @@ async def test_a_rejected_review_books_nothing(made: Plant) -> None:
     who = ("--by", "A. Kern", "--reason", "counted in rework", "--data", made.data)
     code, out, _ = await edge_agent("review", "reject", review["id"], *who)
     assert (code, "nothing booked" in out) == (0, True)
-    assert all("causationid" not in event for event in _events(made))
+    (said,) = (event for event in _events(made) if "causationid" in event)
+    assert said["type"] == "io.edgeagent.movement.decided.v1"
+    assert said["data"]["decision"]["verdict"] == "rejected"
     assert len(_events(made)) >= before
     (closed,) = (await ask_json("review", "list", "--all", "--data", made.data))["reviews"]
     assert (closed["status"], closed["decided_by"]) == ("rejected", "A. Kern")

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from edge_agent.broker import Message, Received
-from edge_agent.inbound.commands import Commands
+from edge_agent.inbound.intake import Intake
+from edge_agent.inbound.replaying import Replaying
 from edge_agent.model.event import StoredEvent
 from edge_agent.store.prune import Pruner
 from tests.system.virtual_plant import VirtualPlant, bottling_map, virtual_plant
@@ -76,12 +77,9 @@ async def _replayed(
         sent.extend(events)
         return len(events)
 
-    commands = Commands(
-        "l3-edge",
+    commands = Intake(
         "cmd/replay",
-        plant.outbox.streams,
-        plant.outbox,
-        resend=resend,
+        Replaying("l3-edge", plant.outbox.streams, plant.outbox, resend),
         reply=replies.append,
         clock=plant.clock,
         audit=lambda _handled: None,

@@ -143,6 +143,7 @@ def new_settling(shell: Shell, pipeline: Pipeline) -> Settling:
         statements=StatementBook(database),
         audit=shell.audit,
         clock=shell.parts.clock,
+        status=shell.status,
         counts=shell.counts,
     )
 
@@ -192,7 +193,9 @@ def add_publishing(shell: Shell, supervisor: Supervisor, settling: Settling) -> 
     )
     systems = set(tag_map.systems)
     _add_command(shell, supervisor, relay, "replay", Replaying(agent, streams, shell.outbox, relay.resend))
-    acknowledging = Acknowledging(agent, systems, AnswerBook(shell.database), parts.clock, partial(_answered, shell))
+    acknowledging = Acknowledging(
+        agent, systems, AnswerBook(shell.database), parts.clock, partial(_answered, shell, settling)
+    )
     _add_command(shell, supervisor, relay, "ack", acknowledging, limit=_ACKS)
     _add_command(shell, supervisor, relay, "positions", Stating(agent, systems, settling.stated))
     supervisor.fatal("relay", relay.run)
@@ -216,8 +219,9 @@ def _audited(shell: Shell, handled: Handled) -> None:
     shell.audit.note("mqtt", handled.command, asdict(handled))
 
 
-def _answered(shell: Shell, taken: Taken) -> None:
-    """Count what receiving systems answered."""
+def _answered(shell: Shell, settling: Settling, taken: Taken) -> None:
+    """Count what receiving systems answered; it may be what a correction waits for."""
+    settling.wake()
     for outcome, number in (("taken", taken.taken), ("repeated", taken.repeated), ("refused", len(taken.refused))):
         shell.counts.add("answers", number, outcome=outcome)
 

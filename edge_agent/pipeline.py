@@ -14,7 +14,7 @@ import tenacity
 
 from edge_agent.clock import Clock
 from edge_agent.derivation.engine import Engine, Input
-from edge_agent.errors import NaturalKeyTaken, SourceError, StoreCorrupt, StoreError
+from edge_agent.errors import EdgeAgentError, NaturalKeyTaken, SourceError, StoreCorrupt, StoreError
 from edge_agent.model.confirmation import Acknowledge, Block
 from edge_agent.model.event import Entered, Render
 from edge_agent.model.movement import Decision
@@ -206,7 +206,7 @@ class Pipeline:
     async def _answer(self, asked: _Asked) -> None:
         try:
             outcome = await self._fulfil(asked.request)
-        except StoreError as error:
+        except EdgeAgentError as error:
             self.state = await self._checkpoint.load()
             if not asked.answer.cancelled():
                 asked.answer.set_exception(error)

@@ -14,8 +14,8 @@ from datetime import datetime, timedelta
 from edge_agent.clock import Clock
 from edge_agent.config.tagmap import TagMap
 from edge_agent.derivation import restored
+from edge_agent.errors import EdgeAgentError
 from edge_agent.inbound.replaying import Resend
-from edge_agent.model.ack import Overdue
 from edge_agent.model.event import OPS_STREAM, EventDraft, StoredEvent, Voided
 from edge_agent.model.movement import EventType
 from edge_agent.model.outcome import Outcome
@@ -29,12 +29,14 @@ from edge_agent.store.outbox import Outbox
 from edge_agent.store.rows import sha256
 from edge_agent.store.statements import StatementBook
 from edge_agent.telemetry.metrics import Counts
+from edge_agent.telemetry.status import Status
 
-_PERIOD_SECONDS = 1.0
+_PERIOD_SECONDS = 2.0
+_CORRECTIONS = "corrections"
 
 
 class Settling:
-    """Looks once a second, and whenever it is `wake`d."""
+    """Looks every two seconds, and whenever it is `wake`d."""
 
     def __init__(
         self,
@@ -49,6 +51,7 @@ class Settling:
         statements: StatementBook,
         audit: Audit,
         clock: Clock,
+        status: Status,
         counts: Counts,
     ) -> None:
         self._map = tag_map
@@ -61,9 +64,11 @@ class Settling:
         self._statements = statements
         self._audit = audit
         self._clock = clock
+        self._status = status
         self._counts = counts
         self._last_snapshot: datetime | None = None
         self._woken = asyncio.Event()
+        self._one_at_a_time = asyncio.Lock()
 
     def introduce(self, tag_map: TagMap) -> None:
         """Another map is in force."""
@@ -93,14 +98,11 @@ class Settling:
 
     async def settle(self) -> None:
         """Once: say what is overdue, make corrections that wait for nobody, decide what receivers' words decide."""
-        now = self._clock.now().wall
-        if overdue := await self._answers.overdue(now):
-            await self._pipeline.ask(Outcome(events=[_said(one, now) for one in overdue]))
-            for one in overdue:
-                self._counts.add("overdue", one.count, system=one.system)
-        for drafts in await self._corrections.ready(now):
-            await self._pipeline.ask(Outcome(events=drafts))
-        await self.decide_restored()
+        async with self._one_at_a_time:
+            now = self._clock.now().wall
+            await self._say_overdue(now)
+            await self._correct(now)
+            await self._decide_restored(now)
         if self._last_snapshot is None:
             self._last_snapshot = await self._ledger.last_snapshot() or now
         if not timedelta(0) <= now - self._last_snapshot < self._map.snapshots:
@@ -112,23 +114,10 @@ class Settling:
         self._last_snapshot = self._clock.now().wall
 
     async def stated(self, system: str, held: Mapping[tuple[str, int], int]) -> Sequence[str]:
-        """Keep what a receiver says it holds; the reviews that this decides."""
+        """Keep what a receiver says it holds; the reviews that this decides (reliability.md, invariant 13)."""
         await self._statements.put(system, held)
-        return await self.decide_restored()
-
-    async def decide_restored(self) -> Sequence[str]:
-        """Decide what the receivers' statements leave no doubt about (reliability.md, invariant 13)."""
-        reviews = [one for one in await self._ledger.restored_reviews() if one.key.rule in self._map.rules]
-        if not reviews:
-            return ()
-        statements, now = await self._statements.read(), self._clock.now().wall
-        found = [restored.decided(review, self._map.rules[review.key.rule], statements, now) for review in reviews]
-        decisions = [one for one in found if one is not None]
-        for decision in decisions:
-            await self._pipeline.ask(decision)
-            detail = {"review": decision.review.id, "candidate": decision.candidate, "reason": decision.reason}
-            await self._audit.append(decision.by, "review accepted", detail)
-        return [one.review.id for one in decisions]
+        async with self._one_at_a_time:
+            return await self._decide_restored(self._clock.now().wall)
 
     async def void(self, event: StoredEvent, why: str) -> None:
         """Account for an event that cannot be published, once: see `Void`."""
@@ -141,6 +130,33 @@ class Settling:
             "agent", "unpublishable", {"source": event.source, "sequence": event.sequence, "why": why}
         )
 
+    async def _say_overdue(self, now: datetime) -> None:
+        overdue = await self._answers.overdue(now)
+        if overdue:
+            drafts = [EventDraft(EventType.EXCEPTION, OPS_STREAM, now, about=one) for one in overdue]
+            await self._pipeline.ask(Outcome(events=drafts))
+        for one in overdue:
+            self._counts.add("overdue", one.count, system=one.system)
 
-def _said(one: Overdue, now: datetime) -> EventDraft:
-    return EventDraft(EventType.EXCEPTION, OPS_STREAM, now, about=one)
+    async def _correct(self, now: datetime) -> None:
+        """One that cannot be made holds up no other."""
+        for drafts in await self._corrections.ready(now):
+            try:
+                await self._pipeline.ask(Outcome(events=drafts))
+            except EdgeAgentError as error:
+                self._status.lost(_CORRECTIONS, str(error))
+            else:
+                self._status.up(_CORRECTIONS)
+
+    async def _decide_restored(self, now: datetime) -> Sequence[str]:
+        reviews = [one for one in await self._ledger.restored_reviews() if one.key.rule in self._map.rules]
+        if not reviews:
+            return ()
+        statements = await self._statements.read()
+        found = [restored.decided(review, self._map.rules[review.key.rule], statements, now) for review in reviews]
+        decisions = [one for one in found if one is not None]
+        for decision in decisions:
+            await self._pipeline.ask(decision)
+            detail = {"review": decision.review.id, "candidate": decision.candidate, "reason": decision.reason}
+            await self._audit.append(decision.by, "review accepted", detail)
+        return [one.review.id for one in decisions]

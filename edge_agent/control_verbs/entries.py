@@ -10,6 +10,7 @@ from edge_agent.clock import Clock
 from edge_agent.config.tagmap import Material, TagMap
 from edge_agent.control import Handler
 from edge_agent.control_verbs.fields import optional, quantity, text
+from edge_agent.derivation.booking import exact
 from edge_agent.errors import ControlError, NaturalKeyTaken
 from edge_agent.inbound.barcode import BarcodeRefused, Scanned, parse
 from edge_agent.model.event import Entered, Entry
@@ -49,8 +50,6 @@ class EntryVerbs:
             repeated = False
         except NaturalKeyTaken:
             repeated = True
-        except ArithmeticError as error:
-            raise ControlError(f"quantity: {error}") from error
         digest, place = await self._ledger.entry(key)
         if repeated and digest != entered.digest:
             raise ControlError(f"form {entered.entry.form} was sent with another content before: use a new form")
@@ -133,9 +132,11 @@ class EntryVerbs:
             raise ControlError(
                 f"unit {unit} cannot be converted to {material.unit.name}, the unit of {material.number}"
             )
-        amount = given if given is not None else read
-        if amount is None:
-            raise ControlError("neither a quantity nor a barcode that has one")
+        amount = given or read or Decimal(0)
+        try:
+            exact(amount, known.factor / material.unit.factor)
+        except ArithmeticError as error:
+            raise ControlError(f"quantity: {error}") from error
         return amount, unit
 
     def _scanned_unit(self, scanned: Scanned | None, material: Material) -> str:

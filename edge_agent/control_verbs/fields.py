@@ -10,6 +10,8 @@ from edge_agent.errors import ControlError
 
 LONGEST_TEXT = 500
 _LONGEST_QUANTITY = 28
+_BEYOND = Decimal(10) ** 18
+"""An event carries no quantity so large (events.md, Data)."""
 
 
 def text(request: Mapping[str, Any], key: str) -> str:
@@ -40,6 +42,7 @@ def quantity(value: object, key: str) -> Decimal:
     except InvalidOperation:
         found = Decimal("NaN")
     exponent = found.as_tuple().exponent
-    if not found.is_finite() or found <= 0 or not isinstance(exponent, int) or not -9 <= exponent <= 0:
+    fits = found.is_finite() and 0 < found < _BEYOND and isinstance(exponent, int) and -9 <= exponent <= 0
+    if not fits:
         raise ControlError(f"{key} must be a quantity above 0 in decimal figures, with at most nine decimals")
     return found

@@ -32,6 +32,8 @@ from edge_agent.telemetry.metrics import Counts
 from edge_agent.telemetry.status import Status
 
 _PERIOD_SECONDS = 2.0
+_TOGETHER_SECONDS = 0.1
+"""What comes within so short a time is settled together."""
 _CORRECTIONS = "corrections"
 
 
@@ -85,6 +87,7 @@ class Settling:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_PERIOD_SECONDS):
                     await self._woken.wait()
+                    await asyncio.sleep(_TOGETHER_SECONDS)
             self._woken.clear()
 
     async def resend_busy(self, resend: Resend) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
 from edge_agent.cli.common import DEFAULT_DATA, Data, Json, clear_errors, print_json
+from edge_agent.cli.events import plain
 from edge_agent.control import ask
 from edge_agent.store.reader import DATABASE_NAME, open_reader
 
@@ -40,6 +42,20 @@ def list_(
         console.print("Nothing to review.")
     for one in found:
         _show(console, one)
+
+
+@reviews.command()
+def show(name: Name, data: Data = DEFAULT_DATA, json_: Json = False) -> None:
+    """One review whole: candidates, raw values, evidence, its event, the decision."""
+    with clear_errors(), open_reader(data / DATABASE_NAME) as reader:
+        found = reader.review(name)
+    if json_:
+        print_json(found)
+        return
+    console = Console(highlight=False)
+    _show(console, found)
+    for text in _evidence(found):
+        typer.echo(plain(text))
 
 
 @reviews.command()
@@ -80,3 +96,15 @@ def _show(console: Console, one: dict[str, Any]) -> None:
     for candidate in one["candidates"]:
         order = f", order {candidate['order']}" if candidate["order"] else ""
         console.print(f"  {candidate['candidate']}: {candidate['quantity']} {one['unit']}: {candidate['why']}{order}")
+
+
+def _evidence(one: dict[str, Any]) -> Iterator[str]:
+    proof, event = one["evidence"], one["event"]
+    yield f"  counted {one['quantity']} {one['unit']}, raw {one['raw']['before']} to {one['raw']['after']}"
+    yield f"  positions {proof['from_position']} to {proof['to_position']} of epoch {proof['epoch']}"
+    yield f"  source times {proof['first_time']} to {proof['last_time']}, {proof['samples']} samples"
+    yield f"  flags: {', '.join(proof['flags']) or 'none'}; status codes: {proof['status_codes'] or 'none'}"
+    yield f"  opened {one['opened']} as event {event['name'] or '(pruned since)'}, id {event['id']}"
+    if one["decided"] is not None:
+        chosen = "" if one["candidate"] is None else f" candidate {one['candidate']}"
+        yield f"  {one['status']}{chosen} by {one['decided_by']} at {one['decided']}: {one['reason']}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import typer
@@ -60,6 +61,7 @@ def _status(reader: Reader, live: dict[str, Any] | None) -> dict[str, Any]:
         "waiting": sum(one["waiting"] for one in reader.streams()),
         "to_review": len(reader.reviews()),
         "gaps": len(reader.gaps()),
+        **reader.letter_figures(datetime.now(UTC)),
         "booked": {key: f"{value:f}" for key, value in sorted(reader.totals().items())},
         "pending": {key: f"{value:f}" for key, value in sorted(reader.pending().items())},
         "imbalances": [
@@ -78,7 +80,11 @@ def _show_status(found: dict[str, Any]) -> None:
     for name in found["held"]:
         console.print(f"    held {name}: a falling or doubtful counter is being watched", style="yellow")
     figures = f"{found['waiting']} waiting · {found['to_review']} to review · {found['gaps']} gaps"
-    console.print(figures, highlight=False)
+    letters = f"{found['rejected']} rejected · {found['unpublishable']} unpublishable · {found['overdue']} overdue"
+    corrections = f"{found['corrections_waiting']} corrections waiting"
+    console.print(f"{figures} · {letters} · {corrections}", highlight=False, soft_wrap=True)
+    if found["rejected"] or found["unpublishable"]:
+        console.print("`edge-agent dead list` says what to do", style="yellow")
     table = Table("event / material / order / location", "booked", "not yet sent")
     for key in sorted({*found["booked"], *found["pending"]}):
         table.add_row(key, found["booked"].get(key, "0"), found["pending"].get(key, ""))

@@ -17,6 +17,8 @@ from edge_agent.config.resolve_units import find_unit
 from edge_agent.config.tagmap import Cadence, Calendar, CutAt, Material, Unit
 
 ALIGNED = "clock"
+LONGEST_SYSTEM = 64
+"""As in the answers that systems send (config/schema/cmd.ack-1.json)."""
 ACCEPTED_WITHIN = timedelta(hours=1)
 
 
@@ -96,6 +98,10 @@ def resolve_cadences(
         if section.max_qty is not None:
             find_unit(report, (*path, "max_qty"), section.max_qty.unit, units)
         _check_alignment(section, report, (*path, "aligned"))
+        for place, system in enumerate(section.accepted_by):
+            if len(system) > LONGEST_SYSTEM:
+                message = f"{shown(system)} is longer than a system's name may be, {LONGEST_SYSTEM} characters"
+                report.error((*path, "accepted_by", place), Code.TOO_LONG, message, "shorten it")
         _check_extra_cuts(section, calendar, report, path)
         found[name] = Cadence(
             name,

@@ -25,6 +25,8 @@ _EVENTS = {
     "scrapped": EventType.SCRAPPED,
     "sampled": EventType.SAMPLED,
 }
+_PIECES = ("H87", "C62", "EA")
+"""Codes of single pieces (UN/ECE Rec 20): a barcode's count does not say which of them."""
 
 
 class EntryVerbs:
@@ -71,8 +73,7 @@ class EntryVerbs:
         event = _EVENTS.get(text(request, "event"))
         if event is None:
             raise ControlError(f"event must be one of {', '.join(_EVENTS)}")
-        barcode = optional(request, "barcode")
-        scanned = self._scanned(barcode)
+        scanned = self._scanned(request.get("barcode"))
         material = self._material(optional(request, "material"), scanned)
         amount, unit = self._quantity(request, material, scanned)
         from_, to = optional(request, "from"), optional(request, "to")
@@ -80,7 +81,7 @@ class EntryVerbs:
         _check_sides(event, from_, to, process=process)
         entry = Entry(
             *(text(request, "form"), text(request, "by"), text(request, "reason"), self._clock.now().wall),
-            barcode=barcode,
+            barcode=None if scanned is None else scanned.text,
             process=process,
         )
         return Entered(
@@ -92,10 +93,15 @@ class EntryVerbs:
             to=to,
         )
 
-    def _scanned(self, barcode: str | None) -> Scanned | None:
+    def _scanned(self, barcode: object) -> Scanned | None:
+        """What a scanner gave, separators and all."""
+        if barcode is None:
+            return None
+        if not isinstance(barcode, str):
+            raise ControlError("barcode must be what the scanner gave, as text")
         today = self._clock.now().wall.astimezone(self._map.calendar.time_zone).date()
         try:
-            return None if barcode is None else parse(barcode, today)
+            return parse(barcode, today)
         except BarcodeRefused as error:
             raise ControlError(f"barcode: {error}") from error
 
@@ -119,31 +125,36 @@ class EntryVerbs:
         return material
 
     def _quantity(self, request: Mapping[str, Any], material: Material, scanned: Scanned | None) -> tuple[Decimal, str]:
-        """How much, and in which unit of the map: as entered, or as scanned; both must agree."""
-        read = None if scanned is None else scanned.quantity
+        """How much, and in which unit of the map: as entered, or as scanned; what is said twice must agree."""
         given = None if request.get("quantity") is None else quantity(request["quantity"], "quantity")
-        if given is None and read is None:
+        named = optional(request, "unit")
+        if scanned is not None and scanned.quantity is not None:
+            amount, unit = scanned.quantity, self._scanned_unit(scanned.unit, material)
+            if given not in {None, amount} or named not in {None, unit}:
+                raise ControlError(f"the barcode says {amount} {unit}, not {given or amount} {named or unit}")
+        elif given is not None:
+            amount, unit = given, named or material.unit.name
+        else:
             raise ControlError("neither a quantity nor a barcode that has one")
-        if given is not None and read is not None and given != read:
-            raise ControlError(f"the barcode says {read}, the quantity is {given}")
-        unit = optional(request, "unit") or self._scanned_unit(scanned, material)
         known = self._map.units.get(unit)
         if known is None or known.base != material.unit.base:
             raise ControlError(
                 f"unit {unit} cannot be converted to {material.unit.name}, the unit of {material.number}"
             )
-        amount = given or read or Decimal(0)
         try:
             exact(amount, known.factor / material.unit.factor)
         except ArithmeticError as error:
             raise ControlError(f"quantity: {error}") from error
         return amount, unit
 
-    def _scanned_unit(self, scanned: Scanned | None, material: Material) -> str:
-        """The unit of the map with the code that was scanned, else the material's."""
-        code = None if scanned is None else scanned.unit
-        fitting = [unit.name for unit in self._map.units.values() if code is not None and unit.code == code]
-        return fitting[0] if fitting and code != "H87" else material.unit.name
+    def _scanned_unit(self, code: str | None, material: Material) -> str:
+        """The unit of the map that was scanned; a count is of the material's own pieces. Never another one."""
+        if material.unit.code == code or (code in _PIECES and material.unit.code in _PIECES):
+            return material.unit.name
+        fitting = sorted(unit.name for unit in self._map.units.values() if unit.code == code)
+        if not fitting:
+            raise ControlError(f"the barcode is in {code}, and no unit of the tag map has that code: enter it by hand")
+        return fitting[0]
 
 
 def _same(what: str, given: str | None, read: str | None) -> str | None:

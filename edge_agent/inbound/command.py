@@ -22,7 +22,7 @@ def _instant(value: object) -> object:
 Id = Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[\x21-\x7e]+$")]
 Moment = Annotated[AwareDatetime, BeforeValidator(_instant)]
 Source = Annotated[str, Field(max_length=512, pattern=r"^urn:edgeagent:[!-9;-~]+:[!-9;-~]+:[!-9;-~]+$")]
-System = Annotated[str, Field(max_length=200, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+System = Annotated[str, Field(max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 Nonce = Annotated[str, Field(min_length=8, max_length=64, pattern=r"^[\x21-\x7e]+$")]
 
 

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
-from datetime import UTC, datetime
-from decimal import Decimal
-from typing import Any
+from datetime import datetime
 
-from edge_agent.config.tagmap import Counter, ModbusAddress, OpcUaAddress, Posting, Rule, TagMap
+from edge_agent.config.tagmap import TagMap
 from edge_agent.errors import EventInvalid
-from edge_agent.model.movement import Candidate, Decision, EventDraft, EventType, Evidence, Gap, Key, Line, Review
+from edge_agent.model.ack import Overdue
+from edge_agent.model.event import About, Correction, Entry, EventDraft, Reversal, Snapshot, Voided
+from edge_agent.model.movement import Candidate, Decision, EventType, Gap, Key, Review
+from edge_agent.publishing import contract
+from edge_agent.publishing import contract_events as form
+from edge_agent.publishing.corrections import Original, corrected_data, reversed_data
+from edge_agent.publishing.isa95_lines import LineBuilder
+from edge_agent.publishing.scalars import timestamp, utc_offset
+from edge_agent.publishing.stock import snapshot_data
 
-Json = dict[str, Any]
-
-_QUANTITY = re.compile(r"\d{1,18}(\.\d{1,9})?")
-_LEVELS = ("Enterprise", "Site", "Area", "ProductionLine", "WorkCell")
-_LOCATION_TYPE = "OperationalLocation"
-"""ISA-95.00.02: the storage location names an operational location, it does not describe one."""
-_OPERATIONS = {EventType.MOVED: "Inventory"}
+_LEVELS: tuple[contract.EquipmentLevel, ...] = ("Enterprise", "Site", "Area", "ProductionLine", "WorkCell")
+_ENTRY = "manual-entry"
+"""The reason code of what a person enters; a decision's is the review's cause."""
 
 
 class DataBuilder:
@@ -27,7 +27,7 @@ class DataBuilder:
     def __init__(self, tag_map: TagMap, version: str) -> None:
         line, zone = tag_map.line, tag_map.calendar.time_zone
         names = (line.enterprise, line.site, line.area, line.line, line.cell)
-        self._scope = [
+        self._scope: list[contract.Equipment] = [
             {"equipmentID": name, "equipmentLevel": level}
             for name, level in zip(names, _LEVELS, strict=True)
             if name is not None
@@ -35,205 +35,206 @@ class DataBuilder:
         self._zone = zone
         self._origin = tag_map.agent
         self._version = version
-        self._config_hash = tag_map.config_hash
-        self._units = {unit.name: unit.code for unit in tag_map.units.values()}
-        self._materials = tag_map.materials
-        self._places = {name: _signal_place(tag_map, rule) for name, rule in tag_map.rules.items()}
+        self._lines = LineBuilder(tag_map)
 
-    def build(self, draft: EventDraft) -> Json:
-        """The data of `draft`, whatever its type. Raises EventInvalid."""
-        data = self._common(draft, _first_key(draft))
-        if draft.lines:
-            data["materialActual"] = [entry for lines in enumerate(draft.lines, 1) for entry in self._entries(*lines)]
-        if draft.review is not None:
-            data |= self._review(draft.review)
-        if draft.gap is not None:
-            data |= self._gap(draft.gap)
-        if draft.decision is not None:
-            data |= _decision(draft.decision)
+    def material(self, draft: EventDraft) -> form.MaterialData:
+        """The data of what moved. Raises EventInvalid."""
+        lines = draft.lines
+        booked = self._booked(draft, lines[0].key, min(line.start_time for line in lines))
+        head: form.Material = {**booked, **_account(draft.about)}
+        match draft.type:
+            case EventType.CONSUMED:
+                consumed: form.MaterialConsumed
+                consumed = {"operationsType": "Production", **head, "materialActual": self._lines.consumed(lines)}
+                return consumed
+            case EventType.PRODUCED:
+                return {"operationsType": "Production", **head, "materialActual": self._lines.produced(lines)}
+            case EventType.MOVED:
+                return {"operationsType": "Inventory", **head, "materialActual": self._lines.moved(lines)}
+            case EventType.RETURNED:
+                returned: form.MaterialReturned
+                returned = {"operationsType": "Production", **head, "materialActual": self._lines.returned(lines)}
+                return returned
+            case EventType.SCRAPPED:
+                process = _scrapped_in_process(draft)
+                return {
+                    "operationsType": "Production" if process else "Inventory",
+                    **head,
+                    "scrapOrigin": "process" if process else "stock",
+                    "materialActual": self._lines.scrapped(lines),
+                }
+            case EventType.SAMPLED:
+                return {"operationsType": "Quality", **head, "materialActual": self._lines.sampled(lines)}
+        raise EventInvalid(f"{draft.type} has no lines of its own")
+
+    def amended(self, draft: EventDraft, original: Original) -> form.EventReversed | form.MaterialData:
+        """The data of a reversal of `original`, or of what takes its place. Raises EventInvalid."""
+        if isinstance(draft.about, Reversal):
+            return reversed_data(original, self._common(draft, draft.time), draft.about)
+        if isinstance(draft.about, Correction):
+            return corrected_data(original, self._version, draft.about)
+        raise EventInvalid(f"{draft.type}: neither a reversal nor a correction")
+
+    def told(self, draft: EventDraft) -> form.EventData:
+        """The data of an event without lines. Raises EventInvalid where its type and what it is about disagree."""
+        match draft.type, draft.about:
+            case EventType.IN_REVIEW, Review() as review:
+                return self._review(draft, review)
+            case EventType.DECIDED, Decision() as decision:
+                return self._decided(draft, decision)
+            case EventType.EXCEPTION, Gap() as gap:
+                return self._gap(draft, gap)
+            case EventType.EXCEPTION, Overdue() as overdue:
+                return {**self._common(draft, overdue.since), "exception": _overdue(overdue)}
+            case EventType.VOIDED, Voided() as voided:
+                return {**self._common(draft, draft.time), "voided": _voided(voided)}
+            case EventType.SNAPSHOT, Snapshot() as snapshot:
+                return snapshot_data(self._common(draft, draft.time), snapshot, draft.time)
+        raise EventInvalid(f"{draft.type} cannot be about {type(draft.about).__name__} without lines")
+
+    def _common(self, draft: EventDraft, since: datetime) -> form.Common:
+        common: form.Common = {
+            "hierarchyScope": self._scope,
+            "startTime": timestamp(since),
+            "utcOffset": utc_offset(draft.time, self._zone),
+            "timeZone": self._zone.key,
+            "originSystem": self._origin,
+            "agentVersion": self._version,
+        }
         if draft.notes:
-            data["properties"] = [{"id": name, "value": draft.notes[name]} for name in sorted(draft.notes)]
-        return data
+            common["properties"] = [{"id": name, "value": draft.notes[name]} for name in sorted(draft.notes)]
+        return common
 
-    def _common(self, draft: EventDraft, key: Key | None) -> Json:
-        data: Json = {"hierarchyScope": self._scope}
-        if key is not None:
-            data = {"operationsType": _OPERATIONS.get(key.event, "Production"), **data}
-            if key.order is not None:
-                data["jobOrderID"] = key.order
-            data["postingDate"] = key.posting_day.isoformat()
-        data["startTime"] = timestamp(min((line.start_time for line in draft.lines), default=_since(draft)))
-        data["utcOffset"] = _utc_offset(draft.time.astimezone(self._zone))
-        data["timeZone"] = self._zone.key
-        data["originSystem"] = self._origin
-        data["agentVersion"] = self._version
-        return data
+    def _booked(self, draft: EventDraft, key: Key, since: datetime) -> form.Booked:
+        """`key` is the one whose order and posting day stand for the whole draft."""
+        order: form.Ordered = {} if key.order is None else {"jobOrderID": key.order}
+        return {**order, "postingDate": key.posting_day.isoformat(), **self._common(draft, since)}
 
-    def _entries(self, number: int, line: Line) -> Iterator[Json]:
-        """The materialActual lines of one line: one, or for a move the pair of Consumed and Produced."""
-        key = line.key
-        if key.event is EventType.CONSUMED:
-            yield self._entry(str(number), "Consumed", key.from_, line)
-        elif key.event is EventType.PRODUCED:
-            yield self._entry(str(number), "Produced", key.to, line)
-        else:
-            pair = {"pairID": str(number)}
-            yield self._entry(str(2 * number - 1), "Consumed", key.from_, line) | pair
-            yield self._entry(str(2 * number), "Produced", key.to, line) | pair
-
-    def _entry(self, identifier: str, use: str, location: str | None, line: Line) -> Json:
-        key = line.key
-        material = self._materials.get(key.material)
-        entry: Json = {"id": identifier, "materialUse": use, "materialDefinitionID": key.material}
-        if key.container is not None:
-            entry["containerID"] = key.container
-        entry["quantity"] = {
-            "quantityString": decimal_string(line.quantity),
-            "unitOfMeasure": self._code(line.unit),
-            "sourceQuantityString": decimal_string(line.source_quantity),
-            "sourceUnit": self._code(line.source_unit),
-        }
-        if location is not None:
-            entry["storageLocation"] = {"location": location, "locationType": _LOCATION_TYPE}
-        entry["posting"] = Posting.ACTUAL if material is None else material.posting
-        entry["evidence"] = self._evidence(key.rule, line.evidence)
-        return entry
-
-    def _code(self, unit: str) -> str:
-        """The UN/ECE code of a unit of the map; a unit no longer in it stays as it was booked."""
-        return self._units.get(unit, unit)
-
-    def _evidence(self, rule: str, evidence: Evidence) -> Json:
+    def _review(self, draft: EventDraft, review: Review) -> form.MovementInReview:
         return {
-            **self._signal(rule),
-            "epoch": evidence.epoch,
-            "fromPosition": evidence.from_position,
-            "toPosition": evidence.to_position,
-            "firstSourceTime": timestamp(evidence.first_time),
-            "lastSourceTime": timestamp(evidence.last_time),
-            "statusCodes": list(evidence.status_codes),
-            "rawBefore": evidence.raw_before,
-            "rawAfter": evidence.raw_after,
-            "sampleCount": evidence.samples,
-            "flags": list(evidence.flags),
-        }
-
-    def _signal(self, rule: str) -> Json:
-        """Rule, source and address; the last two only where the map (still) has the rule."""
-        return {"rule": rule, **self._places.get(rule, {}), "configHash": self._config_hash}
-
-    def _review(self, review: Review) -> Json:
-        candidates = [self._candidate(number, way) for number, way in enumerate(review.candidates, 1)]
-        return {
+            "operationsType": _operations(review.key),
+            **self._booked(draft, review.key, review.line.start_time),
             "reviewID": review.id,
             "cause": review.cause,
             "message": review.message,
             "quantityDoubted": review.quantity_doubted,
             "opened": timestamp(review.opened),
             "key": _key(review.key),
-            "candidates": candidates,
-            "evidence": self._evidence(review.key.rule, review.line.evidence),
+            "candidates": [self._candidate(number, way) for number, way in enumerate(review.candidates, 1)],
+            "evidence": self._lines.evidence(review.key.rule, review.line.evidence),
         }
 
-    def _candidate(self, number: int, candidate: Candidate) -> Json:
+    def _candidate(self, number: int, candidate: Candidate) -> form.Candidate:
         return {
             "number": number,
-            "quantity": self._quantity(candidate.quantity, candidate.key),
+            "quantity": self._lines.quantity(candidate.quantity, candidate.key),
             "why": candidate.why,
             "key": _key(candidate.key),
         }
 
-    def _gap(self, gap: Gap) -> Json:
+    def _decided(self, draft: EventDraft, decision: Decision) -> form.MovementDecided:
+        key = decision.review.key
         return {
+            "operationsType": _operations(key),
+            **self._booked(draft, key, decision.review.line.start_time),
+            "reason": {"code": decision.review.cause, "text": decision.reason},
+            "decision": _decision(decision),
+        }
+
+    def _gap(self, draft: EventDraft, gap: Gap) -> form.GapRaised:
+        return {
+            "operationsType": _operations(gap.key),
+            **self._booked(draft, gap.key, gap.since),
             "gapID": gap.id,
             "cause": gap.cause,
             "message": gap.message,
             "key": _key(gap.key),
-            "minimum": self._quantity(gap.minimum, gap.key),
-            "maximum": None if gap.maximum is None else self._quantity(gap.maximum, gap.key),
+            "minimum": self._lines.quantity(gap.minimum, gap.key),
+            "maximum": None if gap.maximum is None else self._lines.quantity(gap.maximum, gap.key),
             "since": timestamp(gap.since),
             "until": timestamp(gap.until),
-            "evidence": self._signal(gap.key.rule),
+            "evidence": self._lines.signal(gap.key.rule),
         }
 
-    def _quantity(self, quantity: Decimal, key: Key) -> Json:
-        """A quantity in the material's unit, which is left out where the map no longer knows the material."""
-        material = self._materials.get(key.material)
-        unit = {} if material is None else {"unitOfMeasure": material.unit.code}
-        return {"quantityString": decimal_string(quantity), **unit}
+
+def _account(about: About | None) -> form.Account:
+    if isinstance(about, Decision):
+        return {"reason": {"code": about.review.cause, "text": about.reason}, "decision": _decision(about)}
+    if isinstance(about, Entry):
+        entry: form.Entry = {"by": about.by, "form": about.form, "at": timestamp(about.at)}
+        return {"reason": {"code": _ENTRY, "text": about.reason}, "entry": entry}
+    return {}
 
 
-def decimal_string(quantity: Decimal) -> str:
-    r"""`quantity` as `^\d{1,18}(\.\d{1,9})?$`, exactly, without trailing zeros. Raises EventInvalid."""
-    text = format(quantity, "f") if quantity else "0"
-    if "." in text:
-        text = text.rstrip("0").rstrip(".")
-    if _QUANTITY.fullmatch(text) is None:
-        raise EventInvalid(f"{quantity} is no quantity an event can carry: up to 18 digits and 9 decimals, no sign")
-    return text
+def _operations(key: Key) -> contract.OperationsType:
+    match key.event:
+        case EventType.MOVED:
+            return "Inventory"
+        case EventType.SAMPLED:
+            return "Quality"
+        case EventType.SCRAPPED if key.from_ is not None:
+            return "Inventory"
+    return "Production"
 
 
-def timestamp(moment: datetime) -> str:
-    """RFC 3339 in UTC with milliseconds and `Z`. Raises EventInvalid for a time without a zone."""
-    if moment.tzinfo is None:
-        raise EventInvalid(f"{moment} has no time zone")
-    return f"{moment.astimezone(UTC).isoformat(timespec='milliseconds')[:-6]}Z"
+def _scrapped_in_process(draft: EventDraft) -> bool:
+    """A person says so; a rule does by naming no location to take it from."""
+    if isinstance(draft.about, Entry):
+        return draft.about.process
+    return all(line.key.from_ is None for line in draft.lines)
 
 
-def _utc_offset(local: datetime) -> str:
-    offset = local.strftime("%z")
-    return f"{offset[:3]}:{offset[3:5]}"
-
-
-def _first_key(draft: EventDraft) -> Key | None:
-    """The key whose event, order and posting day stand for the whole draft."""
-    if draft.lines:
-        return draft.lines[0].key
-    about = draft.review or draft.gap or (draft.decision.review if draft.decision else None)
-    return None if about is None else about.key
-
-
-def _since(draft: EventDraft) -> datetime:
-    if draft.review is not None:
-        return draft.review.line.start_time
-    return draft.time if draft.gap is None else draft.gap.since
-
-
-def _key(key: Key) -> Json:
-    data: Json = {"rule": key.rule, "event": key.event, "materialDefinitionID": key.material}
-    optional = {
-        "jobOrderID": key.order,
-        "fromLocation": key.from_,
-        "toLocation": key.to,
-        "containerID": key.container,
+def _key(key: Key) -> contract.Key:
+    data: contract.Key = {
+        "rule": key.rule,
+        "event": key.event,
+        "materialDefinitionID": key.material,
+        "postingDate": key.posting_day.isoformat(),
     }
-    data |= {name: value for name, value in optional.items() if value is not None}
-    return data | {"postingDate": key.posting_day.isoformat()}
+    if key.lot is not None:
+        data["materialLotID"] = key.lot
+    if key.order is not None:
+        data["jobOrderID"] = key.order
+    if key.from_ is not None:
+        data["fromLocation"] = key.from_
+    if key.to is not None:
+        data["toLocation"] = key.to
+    if key.container is not None:
+        data["containerID"] = key.container
+    return data
 
 
-def _decision(decision: Decision) -> Json:
+def _decision(decision: Decision) -> form.Decision:
     return {
-        "reason": {"code": decision.review.cause, "text": decision.reason},
-        "decision": {
-            "reviewID": decision.review.id,
-            "verdict": decision.verdict,
-            "candidate": decision.candidate,
-            "by": decision.by,
-            "at": timestamp(decision.at),
-        },
+        "reviewID": decision.review.id,
+        "verdict": decision.verdict,
+        "candidate": decision.candidate,
+        "by": decision.by,
+        "at": timestamp(decision.at),
     }
 
 
-def _signal_place(tag_map: TagMap, rule: Rule) -> Json:
-    """Where a rule's signal comes from: the source and the node or register of its counter or trigger."""
-    reference = rule.signal.tag if isinstance(rule.signal, Counter) else rule.signal.trigger
-    tag = tag_map.tags[reference]
-    if isinstance(tag.address, OpcUaAddress):
-        return {"source": reference.source, "node": f"nsu={tag.address.namespace_uri};{tag.address.identifier}"}
-    return {"source": reference.source, "register": _register(tag.address)}
+def _overdue(overdue: Overdue) -> form.Overdue:
+    stream = overdue.source.rpartition(":")[2]
+    which = f"event {overdue.sequence}" if overdue.count == 1 else f"{overdue.count} events from {overdue.sequence} on"
+    return {
+        "id": f"overdue/{overdue.system}/{stream}/{overdue.sequence}",
+        "cause": "overdue",
+        "message": f"{overdue.system} has not answered {which} of stream {stream} in time",
+        "since": timestamp(overdue.since),
+        "system": overdue.system,
+        "source": overdue.source,
+        "sequence": overdue.sequence,
+        "count": overdue.count,
+    }
 
 
-def _register(address: ModbusAddress) -> str:
-    """The 0-based register as the tag map writes it: `hr104`, or `hr104.3` for a bit."""
-    bit = "" if address.bit is None else f".{address.bit}"
-    return f"{address.table}{address.offset}{bit}"
+def _voided(voided: Voided) -> form.Voided:
+    return {
+        "source": voided.source,
+        "sequence": voided.sequence,
+        "id": voided.id,
+        "type": voided.type,
+        "sha256": voided.sha256,
+        "reason": voided.reason,
+    }

@@ -7,18 +7,19 @@ how far its streams had got.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Literal
 
 import orjson
 
 from edge_agent.broker import Message
 from edge_agent.config.tagmap import TagMap
 from edge_agent.model.reading import Instant
+from edge_agent.publishing import contract_gateway as form
 from edge_agent.publishing.encoding import CONTENT_TYPE, event_id
-from edge_agent.publishing.isa95 import timestamp
+from edge_agent.publishing.scalars import timestamp
 from edge_agent.publishing.topics import Topics
 
 _EXPIRY_INTERVALS = 3
@@ -35,12 +36,17 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Vitals:
-    """How the agent stands. `heads` is the highest stored sequence per source URN, `queued` the unsent per stream."""
+    """How the agent stands.
+
+    `heads` is the highest stored sequence per source URN, `hashes` the SHA-256 of that event's bytes, `queued` the
+    unsent per stream.
+    """
 
     at: Instant
     heads: Mapping[str, int]
     queued: Mapping[str, int]
     oldest_unsent: datetime | None
+    hashes: Mapping[str, str] = field(default_factory=dict)
 
 
 class Presence:
@@ -56,29 +62,30 @@ class Presence:
 
     def birth(self, vitals: Vitals) -> Message:
         """Retained; sent first on every session."""
-        return self._message(Kind.BIRTH, vitals, self._topics.state, retain=True)
+        return self._message(Kind.BIRTH, vitals, self._data(vitals), self._topics.state, retain=True)
 
     def heartbeat(self, vitals: Vitals) -> Message:
         """Not retained, and expires after three intervals."""
-        return self._message(Kind.HEARTBEAT, vitals, self._topics.heartbeat, expiry=self._expiry)
+        return self._message(Kind.HEARTBEAT, vitals, self._data(vitals), self._topics.heartbeat, expiry=self._expiry)
 
-    def death(self, vitals: Vitals, reason: str) -> Message:
+    def death(self, vitals: Vitals, reason: Literal["stopped", "lost"]) -> Message:
         """Retained. `reason` is `stopped` when the agent says it, `lost` when the broker does (the last will)."""
-        return self._message(Kind.DEATH, vitals, self._topics.state, reason=reason, retain=True)
+        data: form.GatewayDeath = {**self._data(vitals), "reason": reason}
+        return self._message(Kind.DEATH, vitals, data, self._topics.state, retain=True)
 
     def _message(
         self,
         kind: Kind,
         vitals: Vitals,
+        data: form.GatewayData,
         topic: str,
         *,
-        reason: str | None = None,
         retain: bool = False,
         expiry: int | None = None,
     ) -> Message:
         at = vitals.at
         unique = f"{self._source}:{kind}:{at.boot_id}"
-        event = {
+        event: form.GatewayEnvelope = {
             "specversion": "1.0",
             "id": event_id(unique, at.monotonic_ns),
             "source": self._source,
@@ -86,20 +93,20 @@ class Presence:
             "time": timestamp(at.wall),
             "dataschema": f"urn:edgeagent:schema:{kind}:1",
             "datacontenttype": "application/json",
-            "data": self._data(vitals, reason),
+            "data": data,
         }
-        properties = (("type", str(event["type"])), ("source", self._source), ("id", str(event["id"])))
+        properties = (("type", event["type"]), ("source", event["source"]), ("id", event["id"]))
         return Message(topic, orjson.dumps(event), retain, CONTENT_TYPE, expiry, properties)
 
-    def _data(self, vitals: Vitals, reason: str | None) -> dict[str, Any]:
+    def _data(self, vitals: Vitals) -> form.GatewayBirth:
         oldest = vitals.oldest_unsent
-        data: dict[str, Any] = {
+        return {
             "bootId": vitals.at.boot_id,
             "version": self._version,
             "configHash": self._config_hash,
             "streams": dict(vitals.heads),
+            "hashes": dict(vitals.hashes),
             "queueDepth": dict(vitals.queued),
             "oldestUnsent": None if oldest is None else timestamp(oldest),
             "clockState": {"utc": timestamp(vitals.at.wall), "monotonicNs": vitals.at.monotonic_ns},
         }
-        return data if reason is None else {**data, "reason": reason}

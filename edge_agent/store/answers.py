@@ -33,6 +33,7 @@ _PUT = f"""
 SELECT = f"SELECT {COLUMNS} FROM answer"  # noqa: S608 - fixed text
 _OF_EVENT = "stream = (SELECT id FROM stream WHERE source = ?) AND sequence = ?"
 _UP_TO = "INSERT OR REPLACE INTO acknowledged (stream, system, up_to, hash) VALUES (?, ?, ?, ?)"
+NOT_FINAL = "status NOT IN ('accepted', 'corrected')"
 _FIRST_RESEND = timedelta(seconds=30)
 _LONGEST_RESEND = timedelta(minutes=15)
 _OPEN = f"status IN ({', '.join(repr(str(status)) for status in OUTSTANDING)})"
@@ -138,7 +139,9 @@ class AnswerBook:
         sql = f"""
             SELECT s.source, a.system, min(a.sequence), max(a.sequence), count(*), min(a.due) FROM answer AS a
             JOIN stream AS s ON s.id = a.stream LEFT JOIN overdue AS o ON o.stream = a.stream AND o.system = a.system
-            WHERE a.{_OPEN} AND a.due <= ? AND a.sequence > coalesce(o.up_to, 0) GROUP BY a.stream, a.system
+            WHERE a.{_OPEN} AND a.due <= ? AND a.sequence > coalesce(o.up_to, 0) AND NOT EXISTS (
+                SELECT 1 FROM dead AS d WHERE d.stream = a.stream AND d.sequence = a.sequence AND d.status = 'open'
+            ) GROUP BY a.stream, a.system
         """  # noqa: S608 - fixed text
 
         async def work(connection: Connection) -> list[Overdue]:

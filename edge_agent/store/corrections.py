@@ -20,7 +20,7 @@ from edge_agent.model.event import Change, Correction, EventDraft, Reversal, Sto
 from edge_agent.model.movement import EventType, LineState
 from edge_agent.store import answers, dead
 from edge_agent.store.connection import Connection, Statement
-from edge_agent.store.database import Database
+from edge_agent.store.database import Database, one_value
 from edge_agent.store.ledger import LINE_COLUMNS, PUT_LINE
 from edge_agent.store.outbox import read_events
 from edge_agent.store.rows import checked, from_text, row_hash, to_text
@@ -34,6 +34,7 @@ _PUT = f"""
 """  # noqa: S608 - fixed text
 _REVERSIBLE = {f"io.edgeagent.{event}.v1": event for event in EventType if event.startswith("material.")}
 _WITHIN = timedelta(hours=1)
+_REJECTED = "status = 'rejected'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +99,7 @@ class Corrections:
             found = []
             for stream, sequence, *rest in rows:
                 said = await answers.read(connection, "stream = ? AND sequence = ?", (stream, sequence))
-                if any(row.status in OUTSTANDING for row in said):
+                if any(row.status in OUTSTANDING for row in said) and not await _is_dead(connection, stream, sequence):
                     continue
                 (original,) = await read_events(connection, heads[stream], sequence, sequence)
                 within = said[0].due - original.recorded if said else _WITHIN
@@ -166,9 +167,17 @@ async def _made(connection: Connection, stream: int, original: StoredEvent, reve
 
 
 async def _corrected(connection: Connection, stream: int, sequence: int) -> Statement:
-    where = "stream = ? AND sequence = ? AND status = 'rejected'"
+    """What was rejected is settled by it; of what nobody could receive, everything."""
+    unheard = await _is_dead(connection, stream, sequence)
+    where = f"stream = ? AND sequence = ? AND {answers.NOT_FINAL if unheard else _REJECTED}"
     rows = await answers.read(connection, where, (stream, sequence))
     return answers.insert([replace(row, status=AnswerStatus.CORRECTED).columns() for row in rows])
+
+
+async def _is_dead(connection: Connection, stream: int, sequence: int) -> bool:
+    """Whether the event could not be published: then nobody can answer it."""
+    sql = "SELECT 1 FROM dead WHERE stream = ? AND sequence = ? AND status = 'open'"
+    return await one_value(connection, sql, (stream, sequence)) is not None
 
 
 async def _lines(
@@ -212,7 +221,11 @@ def _check_lines(original: StoredEvent, amendment: Amendment | None) -> None:
     """Raises ControlError where the amendment changes nothing, or a line that is not there."""
     if amendment is None:
         return
-    known = {entry["id"] for entry in json.loads(original.payload)["data"]["materialActual"]}
+    data = json.loads(original.payload)["data"]
+    for ids, _entry in _entries(data):
+        if len({amendment.lines[one] for one in ids if one in amendment.lines}) > 1:
+            raise ControlError(f"lines {' and '.join(ids)} are the two sides of one move: they change alike")
+    known = {entry["id"] for entry in data["materialActual"]}
     if unknown := sorted(amendment.lines.keys() - known):
         raise ControlError(f"the event has lines {', '.join(sorted(known))}, not {', '.join(unknown)}")
     if any(change.quantity is not None and change.quantity <= Decimal(0) for change in amendment.lines.values()):

@@ -77,7 +77,7 @@ def originals(connection: sqlite3.Connection) -> Iterator[Json]:
 def waiting(connection: sqlite3.Connection, now: datetime) -> dict[str, list[Json]]:
     """What waits for systems at `now`: corrections for an answer; and overdue and busy, by stream and system."""
     names = EventNames(connection)
-    outstanding = [row for row in _unsettled(connection) if row.status in OUTSTANDING]
+    outstanding = _outstanding(connection)
     asked = {one[:2]: one for one in _waiting_corrections(connection)}
     due: dict[tuple[int, int], list[Row]] = {place: [] for place in asked}
     for row in outstanding:
@@ -91,13 +91,20 @@ def waiting(connection: sqlite3.Connection, now: datetime) -> dict[str, list[Jso
     }
 
 
+def _outstanding(connection: sqlite3.Connection) -> list[Row]:
+    """Answers that are owed; what could not be published nobody can answer."""
+    unheard = {(stream, sequence) for stream, sequence, *_, status in _dead_letters(connection) if status == dead.OPEN}
+    rows = _unsettled(connection)
+    return [row for row in rows if row.status in OUTSTANDING and _place(row) not in unheard]
+
+
 def figures(connection: sqlite3.Connection, now: datetime) -> dict[str, int]:
     """How many there are at `now`: answers `rejected` and `overdue`, events `unpublishable`, `corrections_waiting`."""
     rows = _unsettled(connection)
     return {
         "rejected": sum(row.status is AnswerStatus.REJECTED for row in rows),
         "unpublishable": sum(status == dead.OPEN for *_, status in _dead_letters(connection)),
-        "overdue": sum(row.status in OUTSTANDING and row.due <= now for row in rows),
+        "overdue": sum(row.due <= now for row in _outstanding(connection)),
         "corrections_waiting": len(_waiting_corrections(connection)),
     }
 

@@ -15,8 +15,8 @@ from edge_agent.store.connection import Connection, Statement
 from edge_agent.store.rows import checked, row_hash
 from edge_agent.store.streams import read_heads
 
-STOCKS_PER_SNAPSHOT = 60
-"""Keeps a snapshot under 64 KiB (events.md, Data): a stock takes up to 1 KiB."""
+STOCKS_PER_SNAPSHOT = 30
+"""Keeps a snapshot under 64 KiB (events.md, Data), however long its names are."""
 _CACHED = 20_000
 
 _COLUMNS = "location, material, lot, stock_type, unit, figure, reversed, quantity, hash"

@@ -29,8 +29,8 @@ from edge_agent.config.tagmap import (
     Unit,
 )
 from edge_agent.model import movement
-from edge_agent.model.event import FIRST_PREVHASH, Place, StoredEvent, source_urn
-from edge_agent.model.movement import EventDraft, EventType, Evidence, Flag, Key
+from edge_agent.model.event import FIRST_PREVHASH, EventDraft, Place, StoredEvent, source_urn
+from edge_agent.model.movement import EventType, Evidence, Flag, Key
 from edge_agent.model.reading import TagRef
 from edge_agent.publishing.encoding import Renderer
 

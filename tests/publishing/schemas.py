@@ -10,7 +10,11 @@ from jsonschema import Draft202012Validator
 from referencing import Registry, Resource
 
 FOLDER = Path(__file__).parents[2] / "config" / "schema"
-FILES = {path.name: json.loads(path.read_text(encoding="utf-8")) for path in sorted(FOLDER.glob("event-*.json"))}
+FILES = {
+    path.name: json.loads(path.read_text(encoding="utf-8"))
+    for pattern in ("event-*.json", "cmd.*.json")
+    for path in sorted(FOLDER.glob(pattern))
+}
 _REGISTRY: Registry[Any] = Registry().with_resources(
     (schema["$id"], Resource.from_contents(schema)) for schema in FILES.values()
 )

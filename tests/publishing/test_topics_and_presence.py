@@ -33,9 +33,17 @@ def test_topics_are_as_designed() -> None:
         EventType.CONSUMED: f"{base}/_material/consumed",
         EventType.PRODUCED: f"{base}/_material/produced",
         EventType.MOVED: f"{base}/_material/moved",
+        EventType.RETURNED: f"{base}/_material/returned",
+        EventType.SCRAPPED: f"{base}/_material/scrapped",
+        EventType.SAMPLED: f"{base}/_material/sampled",
+        EventType.REVERSED: f"{base}/_material/reversed",
+        EventType.VOIDED: f"{base}/_ops/voided",
         EventType.IN_REVIEW: f"{base}/_ops/review",
+        EventType.DECIDED: f"{base}/_ops/decided",
         EventType.EXCEPTION: f"{base}/_ops/exception",
+        EventType.SNAPSHOT: f"{base}/_recon/snapshot",
     }
+    assert topics.discrepancy == f"{base}/_recon/discrepancy"
     assert topics.state == f"{base}/_gateway/l3-edge/state"
     assert topics.heartbeat == f"{base}/_gateway/l3-edge/heartbeat"
     assert topics.command("replay") == f"{base}/_gateway/l3-edge/cmd/replay"
@@ -79,7 +87,11 @@ def test_filters_match_as_mqtt_says(wanted: str, topic: str, matches: bool) -> N
 
 
 VITALS = Vitals(
-    Instant(NOON, 123_456_789, "boot-1"), {source("critical"): 12, source("ops"): 0}, {"critical": 3, "ops": 0}, NOON
+    Instant(NOON, 123_456_789, "boot-1"),
+    {source("critical"): 12, source("ops"): 0},
+    {"critical": 3, "ops": 0},
+    NOON,
+    {source("critical"): "ab" * 32, source("ops"): "0" * 64},
 )
 
 
@@ -115,6 +127,7 @@ def test_the_gateway_messages_are_valid_cloudevents() -> None:
         "version": "1.0.0",
         "configHash": "c0" * 32,
         "streams": {source("critical"): 12, source("ops"): 0},
+        "hashes": {source("critical"): "ab" * 32, source("ops"): "0" * 64},
         "queueDepth": {"critical": 3, "ops": 0},
         "oldestUnsent": "2026-03-04T12:00:00.000Z",
         "clockState": {"utc": "2026-03-04T12:00:00.000Z", "monotonicNs": 123456789},

@@ -69,7 +69,7 @@ CREATE TABLE dead (
     PRIMARY KEY (stream, sequence)
 ) STRICT, WITHOUT ROWID;
 
--- One reversal per event. `body` is what the new event changes, null where there is none; `reversal` its sequence.
+-- One reversal per event. `body` is what the new event changes, null where there is none; `reversal` the id of its reversal.
 CREATE TABLE correction (
     stream   INTEGER NOT NULL REFERENCES stream (id),
     sequence INTEGER NOT NULL,

@@ -143,10 +143,12 @@ async def test_an_unpublishable_event_is_a_dead_letter_that_a_correction_settles
     await desk.work.commit(Outcome(events=[EventDraft(EventType.VOIDED, OPS_STREAM, AT, about=voided)]), render, AT)
     assert await dead.status(desk.source, 2) == OPEN
     assert await dead.status(desk.source, 1) is None
-    await desk.answer(2, AnswerStatus.REJECTED, Code.MALFORMED)
+    overdue = await AnswerBook(desk.database).overdue(AT + timedelta(days=1))
+    assert [(one.sequence, one.last, one.count) for one in overdue] == [(1, 3, 2)], "nobody owes an answer to it"
     await desk.ask(2, None)
-    await desk.make()
+    assert len(await desk.make()) == 1, "at once: nobody can answer what could not be published"
     assert await dead.status(desk.source, 2) == CORRECTED
+    assert (await desk.states())[1] == "corrected"
 
 
 async def test_only_what_is_settled_is_pruned(desk: Desk) -> None:

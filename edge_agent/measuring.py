@@ -84,6 +84,8 @@ class Measuring:
         """Take the store's figures. Raises StoreError where it cannot be read."""
         figures = await read_figures(self._database)
         self._counts.set("review_open", figures.open_reviews)
+        self._counts.set("dead_letters", figures.rejected, kind="rejected")
+        self._counts.set("dead_letters", figures.unpublishable, kind="unpublishable")
         self._counts.set("store_bytes", figures.used_bytes)
         self._counts.set("store_cap_bytes", figures.cap_bytes)
         for stream in self._outbox.streams:

@@ -6,14 +6,23 @@ from dataclasses import dataclass
 
 import aiosqlite
 
+from edge_agent.store.answers import NOT_FINAL
 from edge_agent.store.database import Database, one_value
+
+_OPEN = (
+    "SELECT count(*) FROM review WHERE status = 'open'",
+    f"SELECT count(*) FROM answer WHERE {NOT_FINAL} AND status = 'rejected'",  # noqa: S608 - fixed text
+    "SELECT count(*) FROM dead WHERE status = 'open'",
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Open reviews; bytes of pages in use and the most there may be (`buffer.max_size`)."""
+    """Open reviews and dead letters; bytes of pages in use and the most there may be (`buffer.max_size`)."""
 
     open_reviews: int
+    rejected: int
+    unpublishable: int
     used_bytes: int
     cap_bytes: int
 
@@ -26,11 +35,11 @@ async def read_figures(database: Database) -> Figures:
     """
 
     async def work(connection: aiosqlite.Connection) -> Figures:
-        reviews = await one_value(connection, "SELECT count(*) FROM review WHERE status = 'open'")
+        reviews, rejected, unpublishable = [int(await one_value(connection, sql)) for sql in _OPEN]
         page, pages, free, most = [
             int(await one_value(connection, f"PRAGMA {name}"))
             for name in ("page_size", "page_count", "freelist_count", "max_page_count")
         ]
-        return Figures(int(reviews), (pages - free) * page, most * page)
+        return Figures(reviews, rejected, unpublishable, (pages - free) * page, most * page)
 
     return await database.transaction(work)

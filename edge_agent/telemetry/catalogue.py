@@ -33,6 +33,7 @@ METRICS = {
     "dropped": "Answers and heartbeats given up because too many waited for the broker. Events are never dropped.",
     "publish_latency_seconds": "From handing an event to the session to its PUBACK.",
     "broker_up": "1 where the broker's session is up.",
+    "dead_letters": "Answers that reject an event, and events that no broker takes, until a person has settled them.",
     "unpublishable": "Events that became dead letters because they cannot be published.",
     "answers": "Answers of receiving systems to events, by outcome (taken, repeated, refused).",
     "overdue": "Events that a receiving system had not answered in time, by system.",

@@ -17,7 +17,9 @@ from edge_agent.telemetry.metrics import Counts
 _FOLDER = Path(__file__).parents[2] / "config" / "monitoring"
 _METRIC = re.compile(r"\bedge_agent_[a-z0-9_]+")
 _LABELS = {"job", "instance", "le", "source", "rule", "outcome", "stream", "python", "version", "why"}
-_GAUGES = re.compile(r"_up$|_bytes$|_info$|^tags_|^outbox_|_open$|_fds$|_tasks$|_time_seconds$|^progress$")
+_GAUGES = re.compile(
+    r"_up$|_bytes$|_info$|^tags_|^outbox_|_open$|_fds$|_tasks$|_time_seconds$|^progress$|^dead_letters$"
+)
 _HISTOGRAMS = {"commit_seconds", "publish_latency_seconds"}
 
 

@@ -61,7 +61,7 @@ class Verbs:
         last = {
             name: rule.signal.last_raw if isinstance(rule.signal, CounterState) else rule.signal.latest
             for name, rule in sorted(rules.items())
-            if rule.signal is not None
+            if rule.signal is not None and name in self._rules
         }
         return {
             "components": self._status.snapshot(),

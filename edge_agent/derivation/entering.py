@@ -8,10 +8,10 @@ from edge_agent.derivation.booking import Books, exact
 from edge_agent.model.event import Entered, EventDraft
 from edge_agent.model.movement import Evidence, Flag, Key, Line, LineState
 from edge_agent.model.outcome import EpochMark, LineMark, NaturalKey
+from edge_agent.model.state import EPOCH_LEAP, HandshakeState, RuleState
 
 RULE = "@entry"
 """No rule of a tag map can be called so."""
-_EPOCH = 1
 
 
 def enter(work: Books, entered: Entered) -> None:
@@ -23,15 +23,16 @@ def enter(work: Books, entered: Entered) -> None:
     cadence = work.map.cadences[material.klass]
     unit = work.map.units[entered.unit]
     state = work.rule(RULE)
-    place = state.serial
-    work.put(RULE, replace(state, serial=place + 1))
+    before = _count(state)
+    epoch, place = before.epoch, before.latest
+    work.put(RULE, replace(state, signal=replace(before, latest=place + 1)))
     key = Key(
         *(RULE, entered.event, entered.material, entered.order, entered.from_, entered.to, work.day(entry.at).date),
         container=entered.container,
         lot=entered.lot,
     )
     proof = Evidence(
-        *(_EPOCH, place, place + 1, entry.at, entry.at),
+        *(epoch, place, place + 1, entry.at, entry.at),
         samples=1,
         raw_before="",
         raw_after=entry.barcode or f"{entered.quantity:f}",
@@ -49,7 +50,20 @@ def enter(work: Books, entered: Entered) -> None:
         accepted_within=cadence.accepted_within,
     )
     work.outcome.events.append(draft)
-    work.outcome.lines[RULE, _EPOCH, place] = LineMark(line, LineState.CUT, len(work.outcome.events) - 1)
-    work.outcome.epochs[RULE, _EPOCH] = EpochMark(RULE, _EPOCH, 0, place + 1, 0, 0)
+    work.outcome.lines[RULE, epoch, place] = LineMark(line, LineState.CUT, len(work.outcome.events) - 1)
+    work.outcome.epochs[RULE, epoch] = EpochMark(RULE, epoch, before.first_number, place + 1, 0, 0)
     work.outcome.natural_keys.append(NaturalKey(RULE, f"form:{entry.form}", f"{entered.digest} {place}"))
     work.count(RULE, "entered")
+
+
+def _count(state: RuleState) -> HandshakeState:
+    """How many entries there were: a count of transactions like a device's, so that a restore begins a new epoch.
+
+    The lost store may have used the next places: receivers would take what is entered now for what it had.
+    """
+    known = state.signal
+    if not isinstance(known, HandshakeState):
+        return HandshakeState(1, 0, 0, 0, "", 0, released=True)
+    if not known.restored:
+        return known
+    return replace(known, epoch=known.epoch + EPOCH_LEAP, first_number=known.latest, restored=False)

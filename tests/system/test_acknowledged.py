@@ -61,8 +61,10 @@ class Works:
         await self.made.until(there)
         return found[0]
 
-    async def settled(self) -> None:
+    async def settled(self, *, running: bool = True) -> None:
         """Line at rest, everything sent, and every event answered by the ERP."""
+        if running:
+            await self.made.agent.ask("stop")
         await self.made.settle()
 
         async def answered() -> bool:
@@ -155,7 +157,7 @@ async def test_a_busy_erp_and_a_kill_of_the_agent_cost_nothing(works: Works) -> 
     await asyncio.sleep(2)
     await works.made.agent.ask("kill")
     await works.erp.ask("restart")
-    await works.settled()
+    await works.settled(running=False)
     assert (await works.erp.ask("status"))["posted_twice"] == []
     assert (await works.booked())[PREFORMS] == (await works.made_by_the_line())[PREFORMS]
 

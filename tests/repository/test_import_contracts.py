@@ -17,6 +17,8 @@ _PLANTED = {
     "pure": ("edge_agent/derivation/planted.py", "import time"),
     "one-door": ("edge_agent/publishing/planted.py", "import paho.mqtt.client"),
     "independent-truth": ("simulators/edge_agent_simulators/planted.py", "import edge_agent.model.reading"),
+    "receiver-apart": ("edge_agent_receiver/planted.py", "import edge_agent.errors"),
+    "agent-without-kit": ("edge_agent/config/planted.py", "import edge_agent_receiver"),
 }
 
 
@@ -45,7 +47,7 @@ def test_a_module_without_a_floor_is_caught(root: Path, tmp_path: Path, contract
 
 
 def _copy(root: Path, to: Path, *, planted: Mapping[str, str]) -> None:
-    for name in ("edge_agent", "simulators"):
+    for name in ("edge_agent", "edge_agent_receiver", "simulators"):
         shutil.copytree(root / name, to / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(root / "pyproject.toml", to)
     for file, line in planted.items():

@@ -70,8 +70,8 @@ class Books:
         return self.state.rules.get(name, RuleState())
 
     def held(self) -> list[str]:
-        """Rules whose counter may be in hold, by name: those that were, and those this fold has touched."""
-        return sorted(self._base_held | self.state.own().rules.keys())
+        """Rules whose counter may be in hold, by name: those that were, and those that this fold has put there."""
+        return sorted(self._base_held | self.state.own().held)
 
     def put(self, name: str, rule: RuleState) -> None:
         """Remember a rule's new state."""

@@ -182,7 +182,7 @@ def _delivered(item: Input) -> Instant | None:
 def _received(work: Books, name: str, received: Instant) -> SourceState:
     """The source with this delivery's instant noted."""
     known = work.state.sources.get(name) or SourceState(Link.UP, None)
-    if known.received != received:
+    if known.received is not received and known.received != received:
         known = replace(known, received=received, before=known.received)
         work.state.sources[name] = known
     return known

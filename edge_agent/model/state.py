@@ -171,7 +171,8 @@ class State:
     """Rules whose counter is in hold as of the last `adopt`: those that the passing of time may decide."""
 
     def __post_init__(self) -> None:
-        self._note_held(self.rules)
+        if not isinstance(self.rules, Branch):
+            self.held = {name for name, rule in self.rules.items() if _in_hold(rule)}
 
     def branch(self) -> State:
         """A state that reads through to this one and keeps its own writes apart."""
@@ -186,18 +187,15 @@ class State:
     def adopt(self, changed: State) -> None:
         """Take over what a branch has changed (see `own`)."""
         self.rules.update(changed.rules)
-        self._note_held(changed.rules)
+        self.held = self.held.difference(changed.rules) | changed.held
         self.orders.update(changed.orders)
         self.sources.update(changed.sources)
         self.cadences.update(changed.cadences)
         self.tags.update(changed.tags)
 
-    def _note_held(self, rules: MutableMapping[str, RuleState]) -> None:
-        for name, rule in rules.items() if not isinstance(rules, Branch) else ():
-            if isinstance(rule.signal, CounterState) and rule.signal.hold is not None:
-                self.held.add(name)
-            else:
-                self.held.discard(name)
+
+def _in_hold(rule: RuleState) -> bool:
+    return isinstance(rule.signal, CounterState) and rule.signal.hold is not None
 
 
 def _own(mapping: MutableMapping[K, V]) -> MutableMapping[K, V]:

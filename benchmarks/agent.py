@@ -16,7 +16,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
-from edge_agent.bootstrap import run_agent
+from edge_agent.bootstrap import calm_collector, run_agent
 from edge_agent.broker import Acknowledged, Broker, Message, PubAck, Session
 from edge_agent.composition import Parts, Settings
 from edge_agent.derivation.engine import Input
@@ -116,6 +116,7 @@ def main() -> None:
     config, data, port, when = sys.argv[1:]
     CommitGrants.grants = PubackGrants.grants = Grants(int(port))
     parts = Parts(pipeline=CommitGrants) if when == "commit" else Parts(relay=PubackGrants)
+    calm_collector()
     asyncio.run(run_agent(Settings((Path(config),), Path(data)), parts))
     print(json.dumps({"milliseconds": [_milliseconds(at, payload) for at, payload in PubackGrants.seen]}))
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import gc
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from edge_agent.bootstrap import calm_collector
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +32,8 @@ class Scale:
 
 
 def settle() -> None:
-    """Collect what came before, and keep the collector from walking through the inputs of what is measured next."""
-    gc.collect()
-    gc.freeze()
+    """Collect what came before; what is measured next meets the collector as the agent does, and no inputs in it."""
+    calm_collector()
 
 
 def seconds(work: Callable[[], object], clock: Callable[[], float] = time.perf_counter) -> float:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from edge_agent.bootstrap import run_agent
+from edge_agent.bootstrap import calm_collector, run_agent
 from edge_agent.cli.common import DEFAULT_DATA, Data, clear_errors
 from edge_agent.composition import Settings
 
@@ -42,6 +42,7 @@ def run(
 ) -> None:
     """Run the agent until SIGTERM. Ends with 78 where the configuration is invalid."""
     with clear_errors():
+        calm_collector()
         asyncio.run(run_agent(Settings(tuple(config), data, heartbeat, log_json, _address(metrics))))
 
 

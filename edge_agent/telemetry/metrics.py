@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import chain
 
 from edge_agent.telemetry.catalogue import METRICS
 
-Labels = tuple[tuple[str, str], ...]
+Labels = tuple[str, ...]
+"""Name, value, name, value: in the order of the names. Flat, since there is one for each rule and more."""
 
 BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 """Upper bounds of a histogram's buckets in seconds: from a fast disk's fsync to a slow line."""
@@ -26,24 +29,24 @@ class Counts:
     """What happened how often, how long it took, and how much there is now."""
 
     def __init__(self) -> None:
-        self._counters: dict[tuple[str, Labels], float] = {}
-        self._gauges: dict[tuple[str, Labels], float] = {}
+        self._counters: defaultdict[str, dict[Labels, float]] = defaultdict(dict)
+        self._gauges: defaultdict[str, dict[Labels, float]] = defaultdict(dict)
         self._histograms: dict[str, _Histogram] = {}
 
     def add(self, name: str, by: int = 1, /, **labels: str) -> None:
         """Count `by` more of something; 0 makes it known. Raises ValueError where `by` is negative."""
         if by < 0:
             raise ValueError(f"{name}: a counter cannot be lowered by {-by}")
-        key = (name, tuple(sorted(labels.items())))
-        self._counters[key] = self._counters.get(key, 0) + by
+        family, key = self._counters[name], _flat(labels)
+        family[key] = family.get(key, 0) + by
 
     def total(self, name: str, value: float, /, **labels: str) -> None:
         """State a counter that is counted elsewhere."""
-        self._counters[name, tuple(sorted(labels.items()))] = value
+        self._counters[name][_flat(labels)] = value
 
     def set(self, name: str, value: float, /, **labels: str) -> None:
         """State a gauge, in the base unit that its name says."""
-        self._gauges[name, tuple(sorted(labels.items()))] = value
+        self._gauges[name][_flat(labels)] = value
 
     def observe(self, name: str, seconds: float) -> None:
         """Note how long something took."""
@@ -53,23 +56,22 @@ class Counts:
 
     def get(self, name: str, /, **labels: str) -> float:
         """A counter's or gauge's value; 0 where nothing was counted."""
-        key = (name, tuple(sorted(labels.items())))
-        return self._gauges.get(key, self._counters.get(key, 0))
+        key = _flat(labels)
+        return self._gauges.get(name, {}).get(key, self._counters.get(name, {}).get(key, 0))
 
     def snapshot(self) -> dict[str, float]:
         """Counters and gauges by name and labels: `readings{source="filler"}`."""
-        return {
-            name + _braces(labels): value for (name, labels), value in sorted((self._counters | self._gauges).items())
-        }
+        families = sorted((self._counters | self._gauges).items())
+        return {name + _braces(labels): value for name, family in families for labels, value in sorted(family.items())}
 
     def exposition(self) -> str:
         """All of them in Prometheus' text format, version 0.0.4."""
         lines: list[str] = []
-        for kind, suffix, values in (("counter", "_total", self._counters), ("gauge", "", self._gauges)):
-            for family, keys in groupby(sorted(values), key=lambda key: key[0]):
-                full = f"{_PREFIX}{family}{suffix}"
-                lines += _head(full, family, kind)
-                lines += [f"{full}{_braces(key[1])} {values[key]}" for key in keys]
+        for kind, suffix, families in (("counter", "_total", self._counters), ("gauge", "", self._gauges)):
+            for name, family in sorted(families.items()):
+                full = f"{_PREFIX}{name}{suffix}"
+                lines += _head(full, name, kind)
+                lines += [f"{full}{_braces(labels)} {value}" for labels, value in sorted(family.items())]
         for name, histogram in sorted(self._histograms.items()):
             lines += _histogram(name, histogram)
         return "\n".join(lines) + "\n"
@@ -88,8 +90,13 @@ def _head(full: str, name: str, kind: str) -> list[str]:
     return [f"# HELP {full} {METRICS.get(name, '')}", f"# TYPE {full} {kind}"]
 
 
+def _flat(labels: Mapping[str, str]) -> Labels:
+    return tuple(chain.from_iterable(sorted(labels.items())))
+
+
 def _braces(labels: Labels) -> str:
     if not labels:
         return ""
-    inner = ",".join(f'{key}="{value.translate(_ESCAPES)}"' for key, value in labels)
+    pairs = zip(labels[::2], labels[1::2], strict=True)
+    inner = ",".join(f'{name}="{value.translate(_ESCAPES)}"' for name, value in pairs)
     return f"{{{inner}}}"

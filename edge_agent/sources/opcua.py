@@ -116,6 +116,7 @@ class OpcUa:
             readings = await self._subscribe(link)
             yield [SourceChange(self.name, LinkState.UP, connected, link.start_time)]
             yield readings
+            del readings  # or all the first values would stay as long as the session
             while True:
                 delivery = await self._next(link)
                 self._show(link)

@@ -221,6 +221,8 @@ class Feed:
                 self.silent.discard(item.tag)
             else:
                 changes.append(Change(item.tag, data, first=False))
+        if not self.silent:
+            self.silent = set()  # one that was full once keeps its memory
         return changes
 
     def _break(self, why: str) -> None:

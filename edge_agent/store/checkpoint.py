@@ -150,7 +150,7 @@ def _stored_tag(tag: TagState) -> _StoredTag:
 
 
 def _encoded(kind: str, items: Iterable[tuple[Any, Any]]) -> Iterator[tuple[str, str, str, bytes]]:
-    dump = _CODECS[kind].dump_json
+    dump = _CODECS[kind].serializer.to_json
     for key, value in items:
         name, body = str(key), dump(value).decode()
         yield kind, name, body, row_hash(kind, name, body)

@@ -67,6 +67,7 @@ async def _settle(database: Database, now: Instant) -> None:
             await append_entry(connection, now.wall, "agent", "store created", {"store": minted})
         else:
             await mark_restored(connection)
+            await connection.execute("DELETE FROM statement")  # said before the backup: the lost store did more since
             detail = {"store": minted, "was": known, "why": why}
             await append_entry(connection, now.wall, "agent", "store restored", detail)
         return minted, why

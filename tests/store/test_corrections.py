@@ -6,6 +6,7 @@ import json
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
@@ -23,6 +24,7 @@ from edge_agent.store.dead import CORRECTED, OPEN, DeadLetters
 from edge_agent.store.outbox import Outbox
 from edge_agent.store.prune import Pruner
 from edge_agent.store.reader import open_reader
+from edge_agent.store.statements import StatementBook
 from edge_agent.store.unit_of_work import UnitOfWork
 from tests.store.events import render, store_events
 from tests.store.outcomes import AT
@@ -183,3 +185,19 @@ async def test_a_snapshot_says_the_gross_figures_of_all_that_is_stored(desk: Des
     assert key == ["L3-OUT", "900001", None, "available", "H87"]
     assert cumulative == "{<Figure.PRODUCED: 'produced'>: Decimal('37')}"
     assert reverse == "{<Figure.PRODUCED: 'produced'>: Decimal('10')}"
+
+
+async def test_what_receivers_held_before_a_backup_is_not_believed_after_a_restore(opened: Opener, path: Path) -> None:
+    """The lost store has done more since: they have to say it again."""
+    database = await opened()
+    await store_events(database, 1)
+    book = StatementBook(database)
+    await book.put("mes", {("u16", 1): 40})
+    await database.close()
+    reopened = await opened()
+    assert await StatementBook(reopened).read() == {"mes": {("u16", 1): 40}}
+    await reopened.close()
+    path.with_name(path.name + ".anchor").unlink()
+    restored = await opened()
+    assert restored.restored is not None
+    assert await StatementBook(restored).read() == {}

@@ -59,7 +59,7 @@ def _remaining(review: Review, rule: Rule, position: int) -> tuple[int, Decimal 
         if position >= proof.to_position:
             return nothing, None
         return (number, None) if position <= proof.from_position else None
-    if not isinstance(rule.signal, Counter):
+    if not isinstance(rule.signal, Counter) or _turns_once_more(review, rule, rule.signal, way):
         return None
     return _since(rule, number, way, nothing, position - proof.from_position)
 
@@ -72,3 +72,14 @@ def _since(rule: Rule, number: int, way: Candidate, nothing: int, ahead: int) ->
     if left < 0:
         return None
     return (number, left) if left > 0 else (nothing, None)
+
+
+def _turns_once_more(review: Review, rule: Rule, counter: Counter, way: Candidate) -> bool:
+    """Whether the counter had time for a whole turn more since the restored baseline: then its amount is open."""
+    if counter.modulus is None:
+        return False
+    if counter.max_rate is None:
+        return True
+    seconds = Decimal(str((review.line.time - review.line.start_time).total_seconds()))
+    room = counter.max_rate * seconds + counter.burst
+    return way.quantity + exact(counter.modulus, rule.factor) <= exact(int(room), rule.factor)

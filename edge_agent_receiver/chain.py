@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from edge_agent_receiver import sql
+from edge_agent_receiver.acks import Acks
+from edge_agent_receiver.answers import Rejected
 from edge_agent_receiver.desk import Desk
 from edge_agent_receiver.discrepancies import Finding
 from edge_agent_receiver.effects import Effects, Standing
@@ -52,8 +54,9 @@ class _Case(NamedTuple):
 class Chain:
     """Judges every number that was marked for a check, before its transaction ends."""
 
-    def __init__(self, desk: Desk, effects: Effects) -> None:
+    def __init__(self, desk: Desk, effects: Effects, acks: Acks) -> None:
         self._desk = desk
+        self._acks = acks
         self._effects = effects
 
     def link(self, source: Source, event: Event) -> None:
@@ -64,6 +67,8 @@ class Chain:
             source.checks |= {sequence - 1, sequence}
         if sequence + 1 in source.filled:
             source.checks |= {sequence, sequence + 1}
+        elif self._desk.prove and self._desk.sources.is_former(source):
+            source.checks.add(sequence)
         source.proven.discard(sequence - 1)
         if sequence > source.head[0]:
             source.head = (sequence, event.sha256)
@@ -113,6 +118,7 @@ class Chain:
         if sequence in source.blocking:
             source.blocking.discard(sequence)
             db.run(sql.WITHHOLD, "changed", text, source.number, sequence)
+            self._acks.rejected(db, source, sequence, Rejected("malformed", text))
             self._disagree(db, source, sequence, f"event {sequence} of {source.urn} is not posted: {text}")
         elif db.run(sql.MARK_POSTED_CHANGED, source.number, sequence):
             self._disagree(db, source, sequence, f"event {sequence} of {source.urn} is posted, but {text}")
@@ -205,10 +211,12 @@ class Chain:
         return claims
 
     def _is_last(self, db: Db, case: _Case) -> bool:
-        """Whether no successor will ever prove an event that is to be proven: a hole follows it."""
+        """Whether no successor will ever prove an event to be proven: a hole follows, or its store is no more."""
         source, following = case.source, case.sequence + 1
         if not self._desk.prove or not case.stood.is_open:
             return False
+        if following > source.end and self._desk.sources.is_former(source):
+            return True
         return following in source.filled and not db.rows(sql.EVENT_HASH, source.number, following)
 
     def _fits(self, db: Db, source: Source, sequence: int, content: _Content) -> bool:

@@ -73,7 +73,7 @@ class Inbox:
         self._effects = Effects(
             desk, holes=self._holes, positions=self._positions, snapshots=self._snapshots, acks=self._acks
         )
-        self._chain = Chain(desk, self._effects)
+        self._chain = Chain(desk, self._effects, self._acks)
         self._gaps = Gaps(desk, self._holes, self._chain)
         self._arrivals = Arrivals(
             desk,

@@ -56,6 +56,9 @@ class Positions:
             db.run(sql.NEW_STATEMENT, source.agent, prefix)
             self._prefixes[source.agent] = prefix
             self._due[source.agent] = self._backoff()
+            for former in self._desk.sources:
+                if former.agent == source.agent and former.store != source.store:
+                    former.checks.add(former.filled.contiguous)  # nothing will follow its last event any more
             notice = f"agent {source.agent} writes under a new store {source.store}: telling it what is held"
             self._desk.notices.append(notice)
         return source

@@ -32,7 +32,7 @@ Json = Mapping[str, Any]
 
 @dataclass
 class Miscount:
-    """A counter counted `units` too many just after `at`; `done` once its correction is asked for."""
+    """A counter counted `units` too many in the half minute from `at` on; `done` once its correction is asked for."""
 
     rule: str
     units: int

@@ -82,6 +82,7 @@ class Plant:
         self._loose = 0
         self._stopped = 0
         self._relabelled: datetime | None = None
+        self._phantoms: list[tuple[str, int, Callable[[datetime], None]]] = []
         self.shown = Pallet(100, "", 0, self.start)
         self.acknowledged = 100
         self.label_readable = True
@@ -107,9 +108,9 @@ class Plant:
         """A person moves material by hand."""
         self.ledger.count(key_of(what, order), units, at)
 
-    def miscount(self, name: str, units: int) -> None:
-        """A photo eye counts what is not there."""
-        self.registers[name].add(units, self.now)
+    def miscount(self, name: str, units: int, happened: Callable[[datetime], None]) -> None:
+        """A photo eye counts what is not there, as soon as the line runs; `happened` is told when that half minute began."""
+        self._phantoms.append((name, units, happened))
 
     def preset(self, name: str, value: int) -> None:
         """Somebody, or a retained value, sets a counter."""
@@ -154,6 +155,10 @@ class Plant:
         preforms = self.rng.randrange(int(_PACE * 22), int(_PACE * 38))
         bottles = preforms - (self.rng.random() < 0.3)
         made = {PREFORMS: preforms, BOTTLES: bottles, CAPS: bottles, CO2: 4 * bottles + self.rng.randrange(6)}
+        for name, phantoms, happened in self._phantoms:
+            self.registers[name].add(phantoms, at)
+            happened(at - TICK)
+        self._phantoms.clear()
         for name, units in made.items():
             self.registers[name].add(units, at)
             self.ledger.count(key_of(WHAT[name], self.order), units, at)

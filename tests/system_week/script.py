@@ -135,11 +135,10 @@ class Scenario:
     # the plant
 
     def miscount(self, rule: str, register: str, units: int) -> Callable[[], None]:
-        def happen() -> None:
-            self.plant.miscount(register, units)
-            self.people.miscounts.append(Miscount(rule, units, self.world.wall))
+        def noticed(at: datetime) -> None:
+            self.people.miscounts.append(Miscount(rule, units, at))
 
-        return happen
+        return lambda: self.plant.miscount(register, units, noticed)
 
     def link(self, *, up: bool) -> Callable[[], None]:
         def switch() -> None:

@@ -136,7 +136,8 @@ class Agent:
         self.pipeline = composition.new_pipeline(shell)
         self.settling = composition.new_settling(shell, self.pipeline)
         self.courier = Courier(self._bus, self.outbox, self.poison)
-        self.verbs = composition.handlers(shell, self.pipeline, self.settling, self.courier)  # type: ignore[arg-type]
+        courier: Any = self.courier  # it resends as a relay does
+        self.verbs = composition.handlers(shell, self.pipeline, self.settling, courier)
         self.answers = AnswerBook(self.store)
         self._audit = shell.audit
         self._presence = Presence(tag_map, __version__)

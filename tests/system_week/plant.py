@@ -109,7 +109,7 @@ class Plant:
         self.ledger.count(key_of(what, order), units, at)
 
     def miscount(self, name: str, units: int, happened: Callable[[datetime], None]) -> None:
-        """A photo eye counts what is not there, as soon as the line runs; `happened` is told when that half minute began."""
+        """A photo eye counts what is not there, as soon as the line runs; `happened` is told when that began."""
         self._phantoms.append((name, units, happened))
 
     def preset(self, name: str, value: int) -> None:

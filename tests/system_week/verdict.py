@@ -89,11 +89,16 @@ def altered_and_posted(receiver: Receiver) -> dict[Stock, Decimal]:
     sums: dict[Stock, Decimal] = defaultdict(Decimal)
     with closing(sqlite3.connect(receiver.erp.folder / "inbox.db")) as connection:
         for (number,) in connection.execute("SELECT number FROM source").fetchall():
-            for _, posted, original in _altered(connection, number):
-                for sign, payload in ((1, posted), (-1, original)):
-                    for stock, amount in lines_of(json.loads(payload)):
-                        sums[stock] += sign * amount
+            for sign, payload in _signed(_altered(connection, number)):
+                for stock, amount in lines_of(json.loads(payload)):
+                    sums[stock] += sign * amount
     return {stock: amount for stock, amount in sums.items() if amount}
+
+
+def _signed(altered: Iterable[tuple[int, bytes, bytes]]) -> Iterator[tuple[int, bytes]]:
+    """What was posted counts for, its original against."""
+    for _, posted, original in altered:
+        yield from ((1, posted), (-1, original))
 
 
 def _altered(connection: sqlite3.Connection, source: int) -> list[tuple[int, bytes, bytes]]:

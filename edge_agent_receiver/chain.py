@@ -18,6 +18,8 @@ from edge_agent_receiver.event import ZEROS, Event, read_event
 from edge_agent_receiver.sources import MOST_REPLAYS, Source
 from edge_agent_receiver.store import Db
 
+_SURE = 2
+"""How many replays have to bring the same before it is believed against what a heartbeat said."""
 MOST_VERSIONS = 10
 """Most contents kept under one number besides the one that stands."""
 
@@ -85,7 +87,7 @@ class Chain:
     def answered(self, db: Db, source: Source, sequence: int, *, gone: bool) -> None:
         """A replay of a doubted event was answered, and the doubt has remained. `gone`: the agent has it no more."""
         asked = MOST_REPLAYS if gone else source.doubts[sequence] + 1
-        believed = self._believed(db, source, sequence, out_of_patience=asked >= MOST_REPLAYS)
+        believed = self._believed(db, source, sequence, asked=asked)
         if believed is not None:
             db.run(sql.NEW_CLAIM, source.number, sequence, believed)
             source.claimed.add(sequence)
@@ -96,17 +98,25 @@ class Chain:
             source.doubts[sequence] = asked
             db.run(sql.SAVE_DOUBT, source.number, sequence, asked)
 
-    def _believed(self, db: Db, source: Source, sequence: int, *, out_of_patience: bool) -> str | None:
-        """The hash of an event that nothing says anything about: of what a replay brought, or of all that ever came."""
-        if self._claims(db, source, sequence):
+    def _believed(self, db: Db, source: Source, sequence: int, *, asked: int) -> str | None:
+        """The hash of an event that no successor says anything about: of what replays bring, or of all that ever came.
+
+        Where somebody else says otherwise, a second replay decides: had the event been changed, it would bring another.
+        """
+        if self._following(db, source, sequence):
             return None
+        denied = bool(self._claims(db, source, sequence))
         contents = [
-            content for content in self._contents(db, source, sequence) if self._fits(db, source, sequence, content)
+            content.sha256
+            for content in self._contents(db, source, sequence)
+            if self._fits(db, source, sequence, content)
         ]
         replayed = source.replayed.get(sequence, set())
-        believed = [content.sha256 for content in contents if content.sha256 in replayed]
-        if out_of_patience and not believed:
-            believed = [content.sha256 for content in contents]
+        believed = [sha256 for sha256 in contents if sha256 in replayed]
+        if denied and asked < _SURE:
+            return None
+        if not denied and not believed and asked >= MOST_REPLAYS:
+            believed = contents
         return believed[0] if len(believed) == 1 else None
 
     def _give_up(self, db: Db, source: Source, sequence: int) -> None:
@@ -201,14 +211,17 @@ class Chain:
 
     def _claims(self, db: Db, source: Source, sequence: int) -> set[str]:
         """What is said to be the hash of this event, by whomever."""
-        following = db.rows(sql.PREVHASH, source.number, sequence + 1)
-        claims = {prevhash for (prevhash,) in following}
-        claims |= {content.prevhash for content in self._others(db, source, sequence + 1)}
+        claims = self._following(db, source, sequence)
         if sequence in source.claimed:
             claims |= {sha256 for (sha256,) in db.rows(sql.CLAIMS, source.number, sequence)}
         if source.head[0] == sequence and sequence in source.proven:
             claims.add(source.head[1])
         return claims
+
+    def _following(self, db: Db, source: Source, sequence: int) -> set[str]:
+        """What any content of the next event says it is."""
+        said = {prevhash for (prevhash,) in db.rows(sql.PREVHASH, source.number, sequence + 1)}
+        return said | {content.prevhash for content in self._others(db, source, sequence + 1)}
 
     def _is_last(self, db: Db, case: _Case) -> bool:
         """Whether no successor will ever prove an event to be proven: a hole follows, or its store is no more."""

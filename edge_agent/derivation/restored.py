@@ -13,7 +13,6 @@ from decimal import Decimal
 from edge_agent.config.tagmap import Counter, Rule
 from edge_agent.derivation.booking import exact
 from edge_agent.model.movement import Candidate, Cause, Decision, Review, Verdict
-from edge_agent.model.state import EPOCH_LEAP
 
 
 def decided(
@@ -41,7 +40,8 @@ def _agreed(review: Review, rule: Rule, statements: Mapping[str, Mapping[tuple[s
     said = set()
     for system in systems:
         held = {known: position for (name, known), position in statements.get(system, {}).items() if name == rule.name}
-        if not held or any(epoch < known < epoch + EPOCH_LEAP for known in held) or epoch not in held:
+        # a later epoch may be one that another life of this store began: the same backup can be restored twice
+        if epoch not in held or any(known > epoch for known in held):
             return None
         said.add(held[epoch])
     return said.pop() if len(said) == 1 else None

@@ -68,10 +68,15 @@ class _Batch:
 
 @dataclass(slots=True)
 class Replays:
-    """Events asked for again, in the order asked; what is in flight when a session is lost is sent again."""
+    """Events asked for again, in the order asked; what is in flight when a session is lost is sent again.
+
+    One over which three sessions were lost is given up: it may be the one that the broker ends them for. Whoever asked
+    is told, and asks again.
+    """
 
     _todo: deque[tuple[StoredEvent, _Batch]] = field(default_factory=deque)
     _in_flight: deque[tuple[StoredEvent, _Batch]] = field(default_factory=deque)
+    _losses: Counter[str] = field(default_factory=Counter)
 
     @property
     def next(self) -> StoredEvent | None:
@@ -102,11 +107,17 @@ class Replays:
         """The broker has answered one of them."""
         item = next(item for item in self._in_flight if item[0] is event)
         self._in_flight.remove(item)
+        self._losses.pop(event.id, None)
         _settle(item[1], accepted=accepted)
 
     def rewind(self) -> None:
         """The session is lost."""
-        self._todo.extendleft(reversed(self._in_flight))
+        self._losses.update(event.id for event, _ in self._in_flight)
+        again = [item for item in self._in_flight if self._losses[item[0].id] < _STRIKES]
+        for event, batch in [item for item in self._in_flight if self._losses[item[0].id] >= _STRIKES]:
+            del self._losses[event.id]
+            _settle(batch, accepted=False)
+        self._todo.extendleft(reversed(again))
         self._in_flight.clear()
 
 

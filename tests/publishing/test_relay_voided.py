@@ -68,6 +68,20 @@ async def test_its_stream_waits_until_it_is_accounted_for(relaying: Relaying, ou
         await until(lambda: all_marked(outbox), "it goes on")
 
 
+async def test_poison_that_is_asked_for_again_is_given_up(relaying: Relaying, outbox: MemoryOutbox) -> None:
+    """Else the session would end over it for ever."""
+    broker = MemoryBroker(drops_over=4096)
+    outbox.add("routine", 1)
+    outbox.alter_last("routine", payload=b"x" * 5_000)
+    poison = outbox.events["routine"][0]
+    async with relaying(broker.client("agent"), void=Clerk().void) as relay:
+        await until(lambda: all_marked(outbox), "it is a dead letter")
+        async with asyncio.timeout(20):
+            assert await relay.resend([poison]) == 0
+        outbox.add("bulk", 50)
+        await until(lambda: outbox.delivered("bulk") == 50, "the others go on")
+
+
 async def test_what_accounts_for_another_is_never_voided_itself(relaying: Relaying, outbox: MemoryOutbox) -> None:
     """Else a broker that takes nothing would have it go on for ever."""
     broker, clerk = MemoryBroker(), Clerk()

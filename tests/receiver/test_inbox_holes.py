@@ -193,3 +193,17 @@ def test_an_event_that_nobody_can_prove_or_deny_any_more_is_posted(store: Store,
     plant.settle(20)
 
     assert plant.states(log) == {1: "accepted", 3: "accepted"}
+
+
+def test_a_changed_heartbeat_about_an_event_before_a_voided_number_is_overruled(store: Store, log: AgentLog) -> None:
+    plant = Plant(store, log, prove=True)
+    first = log.consumed()
+    topic, payload = log.heartbeat()
+    plant.deliver(first, (topic, payload.replace(first.sha256.encode(), first.sha256[::-1].encode())))
+    lost = log.consumed()
+    plant.deliver(log.void(lost), log.heartbeat())
+
+    plant.settle(60)
+
+    assert plant.ledger.contents == {first.id: first.payload}
+    assert plant.open_discrepancies() == []

@@ -115,6 +115,9 @@ class People:
         """What the ERP lacks of all that had run by then."""
         name, until = RULES[review["rule"]], datetime.fromisoformat(review["until"])
         _, material, _ = WHAT[name]
+        if self._sent_since(review, name, until):
+            await self._book(review, {}, "the lost store has sent it, and later ones")
+            return
         posted = self._posted(name, until)
         lacking: dict[str, int] = {}
         for order in self._orders():
@@ -181,6 +184,21 @@ class People:
                 if (stock.figure, stock.material, stock.location, stock.lot) == (event, material, location, ""):
                     sums[stock.order] += line.quantity
         return sums
+
+    def _sent_since(self, review: Json, name: str, until: datetime) -> bool:
+        """Whether what waited in the backup was sent by the lost store: the ERP has later movements from there."""
+        with open_reader(self.world.agent.database) as reader:
+            proof = reader.review(review["id"])["evidence"]
+        if proof["from_position"] == proof["to_position"]:
+            return False
+        event, material, location = WHAT[name]
+        present = f":{self.world.agent.store.store_uuid}:"
+        return any(
+            present not in one.source and datetime.fromisoformat(one.happened) > until
+            for one in self.world.receivers["erp"].erp.books.documents()
+            for line in one.lines
+            if line.stock[:2] == (event, material) and line.stock.location == location and not line.stock.lot
+        )
 
     def _asked(self) -> list[Any]:
         return [self.world.receivers[name] for name in ("mes", "erp")]

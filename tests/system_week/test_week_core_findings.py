@@ -58,14 +58,30 @@ def test_where_a_whole_turn_more_fits_a_statement_decides_nothing(hours: float, 
     assert decision is None or decision.quantity == 4_000
 
 
-async def test_a_statement_of_an_earlier_restore_decides_nothing() -> None:
-    """It is in the backup, and says less than the lost store did since: what was pending in it was booked twice."""
+Restore = tuple[str, str, int]
+"""When the disk is lost, when the agent is back, and on which backup."""
+
+
+@pytest.mark.parametrize(
+    ("backups", "restores"),
+    [
+        (("06:57", "08:37"), (("07:40", "07:50", 0), ("09:20", "09:30", 1))),
+        (("06:57",), (("07:40", "07:50", 0), ("09:20", "09:30", 0))),
+    ],
+    ids=["another backup", "the same backup"],
+)
+async def test_a_second_restore_is_as_exact_as_the_first(
+    backups: tuple[str, ...], restores: tuple[Restore, ...]
+) -> None:
+    """A statement said after the first one is in the second backup, and says less than the lost store did since: what
+    was pending in it was booked twice. Of the same backup restored again all that ran in between was."""
     with in_memory() as folder:
         day = Scenario(folder, 4, [(MONDAY, "4711")])
-        for backup, loss, back in (("06:57", "07:40", "07:50"), ("08:37", "09:20", "09:30")):
-            day.world.at(local(1, backup), day.back_up_agent)
-            day.world.at(local(1, loss), day.lose_agent)
-            day.world.at(local(1, back), day.restore_agent(-1))
+        for clock in backups:
+            day.world.at(local(1, clock), day.back_up_agent)
+        for lost, back, generation in restores:
+            day.world.at(local(1, lost), day.lose_agent)
+            day.world.at(local(1, back), day.restore_agent(generation))
         await day.world.start()
         try:
             await day.world.run(local(1, "10:30"))

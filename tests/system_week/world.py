@@ -122,6 +122,7 @@ class World:
         self.feed.connected = False
         self.bus.forget("agent")
         await self.agent.open()
+        await self.talk()  # its birth is heard, and answered, long before a device has said anything new
 
     @property
     def now(self) -> float:

@@ -95,8 +95,8 @@ class Settling:
         while True:
             now = self._clock.now().wall
             for source, sequence in await self._answers.due_again(now):
-                await resend((await self._outbox.replay(source, sequence, sequence, 1)).events)
-                await self._answers.sent_again(source, sequence, now)
+                taken = await resend((await self._outbox.replay(source, sequence, sequence, 1)).events)
+                await self._answers.sent_again(source, sequence, now, taken=taken > 0)
             await asyncio.sleep(_PERIOD_SECONDS)
 
     async def settle(self) -> None:

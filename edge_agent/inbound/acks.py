@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from edge_agent.clock import Clock
-from edge_agent.inbound.command import Moment, Nonce, Source, System, read_command
+from edge_agent.inbound.command import Moment, Nonce, Source, System, expiry_fault, read_command
 from edge_agent.inbound.intake import Done
 from edge_agent.inbound.replay import HIGHEST
 from edge_agent.model.ack import Answer, Answers, AnswerStatus, Code, Taken
 
-LONGEST_VALIDITY = timedelta(hours=24)
-"""How far ahead `expires` may lie: so long a nonce is remembered."""
 MOST_ANSWERS = 200
 _AUDITED = 10
 """Refused answers of one message that the audit log names."""
@@ -173,12 +171,3 @@ class Acknowledging:
             return Done(answer, f"refused: {report.reason}")
         wrong = "; ".join(f"{sequence or 'upTo'}: {why}" for sequence, why in report.refused[:_AUDITED])
         return Done(answer, f"refused {len(refused)}: {wrong}" if wrong else None)
-
-
-def expiry_fault(expires: datetime, now: datetime) -> str | None:
-    """What is wrong with a command's `expires`; None if nothing is."""
-    if expires <= now:
-        return "it has expired"
-    if expires > now + LONGEST_VALIDITY:
-        return f"it expires more than {LONGEST_VALIDITY.total_seconds() / 3600:.0f} hours from now"
-    return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -10,6 +10,9 @@ from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Fiel
 from edge_agent.inbound.payload import PayloadRefused, decode_object
 
 M = TypeVar("M", bound=BaseModel)
+
+LONGEST_VALIDITY = timedelta(hours=24)
+"""How far ahead `expires` may lie: so long a nonce is remembered."""
 
 
 def _instant(value: object) -> object:
@@ -55,3 +58,12 @@ def read_command(payload: bytes, name: str, model: type[M]) -> tuple[M, Envelope
 def _explained(problem: Any) -> str:
     where = ".".join(str(part)[:64].encode("ascii", "replace").decode() for part in problem["loc"])
     return f"{where}: {problem['msg']}" if where else str(problem["msg"])
+
+
+def expiry_fault(expires: datetime, now: datetime) -> str | None:
+    """What is wrong with a command's `expires`; None if nothing is."""
+    if expires <= now:
+        return "it has expired"
+    if expires > now + LONGEST_VALIDITY:
+        return f"it expires more than {LONGEST_VALIDITY.total_seconds() / 3600:.0f} hours from now"
+    return None

@@ -19,8 +19,8 @@ from edge_agent.clock import Clock
 from edge_agent.inbound.payload import PayloadRefused
 
 _AUDIT_BURST = 100
-_AUDITS_PER_SECOND = 1.0
-"""The audit log is never pruned: a flood of refusals is counted in it, not copied into it."""
+_AUDITS_PER_SECOND = 2.0
+"""The audit log is never pruned: a flood is counted in it, not copied into it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,19 +152,19 @@ class Intake(Generic[C]):
         self.counts["refused"] += 1
         about = {} if command is None else self._verb.about(command)
         self._answer(about | self._verb.refused(why))
-        if self._noting.take(self._clock.now().monotonic_ns):
-            more = f" ({self._unnoted} more were refused before it)" if self._unnoted else ""
-            self._unnoted = 0
-            self._note(command, f"refused: {why}{more}")
-        else:
-            self._unnoted += 1
+        self._note(command, f"refused: {why}")
 
     def _answer(self, body: Mapping[str, Any]) -> None:
         self._reply(Message(self._reply_topic, orjson.dumps(body), content_type="application/json"))
 
     def _note(self, command: C | None, outcome: str) -> None:
+        if not self._noting.take(self._clock.now().monotonic_ns):
+            self._unnoted += 1
+            return
+        more = f" ({self._unnoted} more before it were not noted)" if self._unnoted else ""
+        self._unnoted = 0
         content = "unreadable" if command is None else orjson.dumps(self._verb.about(command)).decode()
-        self._audit(Handled(self._clock.now().wall, self._name, content, outcome))
+        self._audit(Handled(self._clock.now().wall, self._name, content, outcome + more))
 
 
 class _Bucket:

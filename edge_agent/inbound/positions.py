@@ -8,8 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from edge_agent.inbound.acks import expiry_fault
-from edge_agent.inbound.command import Moment, Nonce, System, read_command
+from edge_agent.inbound.command import Moment, Nonce, System, expiry_fault, read_command
 from edge_agent.inbound.intake import Done
 
 _WIDEST = 10**19

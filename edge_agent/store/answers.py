@@ -13,7 +13,7 @@ from typing import Any
 
 import aiosqlite
 
-from edge_agent.model.ack import OUTSTANDING, Answer, Answers, AnswerStatus, Overdue, Taken
+from edge_agent.model.ack import Answer, Answers, AnswerStatus, Overdue, Taken
 from edge_agent.model.event import EventDraft, StoredEvent
 from edge_agent.store.connection import Connection, Statement
 from edge_agent.store.database import Database, one_value
@@ -36,7 +36,10 @@ _UP_TO = "INSERT OR REPLACE INTO acknowledged (stream, system, up_to, hash) VALU
 NOT_FINAL = "status NOT IN ('accepted', 'corrected')"
 _FIRST_RESEND = timedelta(seconds=30)
 _LONGEST_RESEND = timedelta(minutes=15)
-_OPEN = f"status IN ({', '.join(repr(str(status)) for status in OUTSTANDING)})"
+OWED = f"{NOT_FINAL} AND status <> 'rejected'"
+"""An answer is outstanding. Said by way of `NOT_FINAL`, else SQLite reads every answer ever given."""
+OVERDUE_AGAIN = timedelta(hours=1)
+"""While a system is silent, what more becomes overdue is said so seldom."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,17 +138,21 @@ class AnswerBook:
         return await self._database.transaction(work)
 
     async def overdue(self, now: datetime) -> list[Overdue]:
-        """What no exception has said yet, of each stream and system: unanswered at `now` though it was due."""
+        """What no exception has said yet, of each stream and system: unanswered at `now` though it was due.
+
+        A stream and system that an exception spoke of less than `OVERDUE_AGAIN` ago waits for its next turn.
+        """
         sql = f"""
             SELECT s.source, a.system, min(a.sequence), max(a.sequence), count(*), min(a.due) FROM answer AS a
             JOIN stream AS s ON s.id = a.stream LEFT JOIN overdue AS o ON o.stream = a.stream AND o.system = a.system
-            WHERE a.{_OPEN} AND a.due <= ? AND a.sequence > coalesce(o.up_to, 0) AND NOT EXISTS (
+            WHERE a.{OWED} AND a.due <= ? AND a.sequence > coalesce(o.up_to, 0) AND coalesce(o.at, '') <= ?
+            AND NOT EXISTS (
                 SELECT 1 FROM dead AS d WHERE d.stream = a.stream AND d.sequence = a.sequence AND d.status = 'open'
             ) GROUP BY a.stream, a.system
         """  # noqa: S608 - fixed text
 
         async def work(connection: Connection) -> list[Overdue]:
-            async with connection.execute(sql, (to_text(now),)) as cursor:
+            async with connection.execute(sql, (to_text(now), to_text(now - OVERDUE_AGAIN))) as cursor:
                 return [
                     Overdue(system, source, first, last, count, from_text(due))
                     for source, system, first, last, count, due in await cursor.fetchall()
@@ -157,7 +164,7 @@ class AnswerBook:
         """(source, sequence) of events that a busy system, or a person, wants to have sent again."""
         sql = f"""
             SELECT DISTINCT s.source, a.sequence FROM answer AS a JOIN stream AS s ON s.id = a.stream
-            WHERE a.{_OPEN} AND a.resend_at <= ? ORDER BY s.source, a.sequence
+            WHERE a.{OWED} AND a.resend_at <= ? ORDER BY s.source, a.sequence
         """  # noqa: S608 - fixed text
 
         async def work(connection: Connection) -> list[tuple[str, int]]:
@@ -166,13 +173,13 @@ class AnswerBook:
 
         return await self._database.transaction(work)
 
-    async def sent_again(self, source: str, sequence: int, now: datetime) -> None:
-        """It was: a busy system gets it once more after a longer pause, what a person wanted is done."""
+    async def sent_again(self, source: str, sequence: int, now: datetime, *, taken: bool) -> None:
+        """It was, or (not `taken`) the broker refused: then, and for a busy system, once more after a longer pause."""
 
         async def work(connection: Connection) -> None:
             where = f"{_OF_EVENT} AND resend_at <= ?"
             rows = await read(connection, where, (source, sequence, to_text(now)))
-            await connection.run_all([insert([_sent_again(row, now).columns() for row in rows])])
+            await connection.run_all([insert([_sent_again(row, now, taken=taken).columns() for row in rows])])
 
         await self._database.transaction(work)
 
@@ -188,8 +195,8 @@ class AnswerBook:
         return await self._database.transaction(work)
 
 
-def _sent_again(row: Row, now: datetime) -> Row:
-    if row.status is not AnswerStatus.BUSY:
+def _sent_again(row: Row, now: datetime, *, taken: bool) -> Row:
+    if taken and row.status is not AnswerStatus.BUSY:
         return replace(row, resends=row.resends + 1, resend_at=None)
     return replace(row, resends=row.resends + 1, resend_at=now + _pause(row.resends + 1))
 
@@ -203,9 +210,16 @@ async def _singles(connection: Connection, head: Head, message: Answers, now: da
     """Take the answers to single events."""
     changed: list[Row] = []
     refused: list[tuple[int | None, str]] = []
+    asked = tuple(answer.sequence for answer in message.answers)
+    among = f"sequence IN ({', '.join('?' * len(asked))})"
+    found = await read(connection, f"stream = ? AND system = ? AND {among}", (head.stream, message.system, *asked))
+    rows = {row.sequence: row for row in found}
+    sql = f"SELECT sequence, id FROM event WHERE stream = ? AND {among}"  # noqa: S608 - question marks
+    async with connection.execute(sql, (head.stream, *asked)) as cursor:
+        ids = {row[0]: row[1] for row in await cursor.fetchall()}
     for answer in message.answers:
-        row = await _row(connection, head, message.system, answer.sequence)
-        why = await _foreign(connection, head, answer) or (row and _refusal(row, answer))
+        row = rows.get(answer.sequence)
+        why = _foreign(head, ids.get(answer.sequence), answer) or (row and _refusal(row, answer))
         if why:
             refused.append((answer.sequence, why))
         elif row is not None and not _says_the_same(row, answer):
@@ -223,7 +237,7 @@ async def _cumulative(connection: Connection, head: Head, message: Answers, now:
     if up_to > head.sequence:
         return Taken(refused=((None, f"upTo {up_to} is beyond the last event, {head.sequence}"),), up_to=said)
     singly = {answer.sequence for answer in message.answers}
-    where = "stream = ? AND system = ? AND sequence <= ? AND status IN ('awaiting', 'busy')"
+    where = f"stream = ? AND system = ? AND sequence <= ? AND {OWED} AND status <> 'retried'"
     rows = await read(connection, where, (head.stream, message.system, up_to))
     accepted = [
         replace(row, status=AnswerStatus.ACCEPTED, answered=now, resend_at=None)
@@ -280,20 +294,13 @@ def _told(row: Row, answer: Answer, now: datetime) -> Row:
     )
 
 
-async def _foreign(connection: Connection, head: Head, answer: Answer) -> str | None:
-    """Why the answer is to no event of this stream; None if it is."""
+def _foreign(head: Head, identity: str | None, answer: Answer) -> str | None:
+    """Why the answer is to no event of this stream; None if it is. `identity` None: the event is pruned."""
     if answer.sequence > head.sequence:
         return f"event {answer.sequence} does not exist yet; the last one is {head.sequence}"
-    sql = "SELECT id FROM event WHERE stream = ? AND sequence = ?"
-    identity = await one_value(connection, sql, (head.stream, answer.sequence))
     if identity is not None and identity != answer.id:
         return f"event {answer.sequence} has another id"
     return None
-
-
-async def _row(connection: Connection, head: Head, system: str, sequence: int) -> Row | None:
-    found = await read(connection, "stream = ? AND system = ? AND sequence = ?", (head.stream, system, sequence))
-    return found[0] if found else None
 
 
 async def _up_to(connection: Connection, head: Head, system: str) -> int:
@@ -306,8 +313,8 @@ async def _up_to(connection: Connection, head: Head, system: str) -> int:
     return int(row[0])
 
 
-def overdue_said(drafts: Iterable[EventDraft], streams: Mapping[str, int]) -> Statement:
-    """Remembers what the exceptions among the drafts say; `streams` are row ids by source."""
+def overdue_said(drafts: Iterable[EventDraft], streams: Mapping[str, int], at: datetime) -> Statement:
+    """Remembers what the exceptions among the drafts say at `at`; `streams` are row ids by source."""
     said = [draft.about for draft in drafts if isinstance(draft.about, Overdue)]
-    sql = "INSERT OR REPLACE INTO overdue (stream, system, up_to) VALUES (?, ?, ?)"
-    return sql, [(streams[one.source], one.system, one.last) for one in said]
+    sql = "INSERT OR REPLACE INTO overdue (stream, system, up_to, at) VALUES (?, ?, ?, ?)"
+    return sql, [(streams[one.source], one.system, one.last, to_text(at)) for one in said]

@@ -16,7 +16,7 @@ from edge_agent.store.rows import row_hash, to_text
 
 
 class Audit:
-    """Appends to the log and proves it unbroken."""
+    """Appends to the log; `audit_trail` proves it unbroken."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
@@ -37,10 +37,6 @@ class Audit:
         at = self._clock.now().wall
         await self._database.transaction(lambda connection: append_entry(connection, at, who, action, detail))
 
-    async def first_break(self) -> int | None:
-        """The sequence of the first entry that does not continue the chain; None where all do."""
-        return await self._database.transaction(_first_break)
-
 
 async def append_entry(
     connection: aiosqlite.Connection, at: datetime, who: str, action: str, detail: Mapping[str, object]
@@ -54,16 +50,3 @@ async def append_entry(
         "INSERT INTO audit (sequence, at, who, action, detail, prevhash, hash) VALUES (?, ?, ?, ?, ?, ?, ?)",
         (*columns, row_hash(*columns).hex()),
     )
-
-
-async def _first_break(connection: aiosqlite.Connection) -> int | None:
-    expected, previous = 1, FIRST_PREVHASH
-    async with connection.execute(
-        "SELECT sequence, at, who, action, detail, prevhash, hash FROM audit ORDER BY sequence"
-    ) as cursor:
-        async for row in cursor:
-            *columns, digest = row
-            if columns[0] != expected or columns[5] != previous or digest != row_hash(*columns).hex():
-                return expected
-            expected, previous = expected + 1, digest
-    return None

@@ -23,7 +23,7 @@ from edge_agent.store.connection import Connection, Statement
 from edge_agent.store.database import Database, one_value
 from edge_agent.store.ledger import LINE_COLUMNS, PUT_LINE
 from edge_agent.store.outbox import read_events
-from edge_agent.store.rows import checked, from_text, row_hash, to_text
+from edge_agent.store.rows import checked, row_hash, to_text
 from edge_agent.store.streams import Head, read_heads
 
 COLUMNS = "stream, sequence, body, by, reason, asked, reversal, hash"
@@ -252,8 +252,3 @@ def correction_row(row: Any) -> tuple[Any, ...]:
     """A row without its hash. Raises StoreCorrupt where it does not match it."""
     *columns, digest = row
     return checked(f"correction of event {columns[1]} of stream {columns[0]}", tuple(columns), digest)
-
-
-def asked_at(row: tuple[Any, ...]) -> datetime:
-    """When a correction was asked for."""
-    return from_text(row[5])

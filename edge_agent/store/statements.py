@@ -6,9 +6,10 @@ from collections.abc import Mapping
 
 from edge_agent.store.connection import Connection
 from edge_agent.store.database import Database
-from edge_agent.store.rows import wide
+from edge_agent.store.rows import checked, row_hash, wide
 
-_PUT = "INSERT OR REPLACE INTO statement (system, rule, epoch, position) VALUES (?, ?, ?, ?)"
+_COLUMNS = "system, rule, epoch, position, hash"
+_PUT = f"INSERT OR REPLACE INTO statement ({_COLUMNS}) VALUES (?, ?, ?, ?, ?)"  # noqa: S608 - fixed text
 
 Statements = Mapping[str, Mapping[tuple[str, int], int]]
 """By system: the highest position by (rule, epoch), in raw units of the rule's signal."""
@@ -22,7 +23,8 @@ class StatementBook:
 
     async def put(self, system: str, held: Mapping[tuple[str, int], int]) -> None:
         """Keep what `system` says."""
-        rows = [(system, rule, epoch, wide(position)) for (rule, epoch), position in held.items()]
+        said = [(system, rule, epoch, wide(position)) for (rule, epoch), position in held.items()]
+        rows = [(*columns, row_hash(*columns)) for columns in said]
 
         async def work(connection: Connection) -> None:
             await connection.run_all([(_PUT, rows)])
@@ -30,12 +32,14 @@ class StatementBook:
         await self._database.transaction(work)
 
     async def read(self) -> Statements:
-        """All of them."""
+        """All of them. Raises StoreCorrupt where a row does not match its hash."""
 
         async def work(connection: Connection) -> Statements:
             found: dict[str, dict[tuple[str, int], int]] = {}
-            async with connection.execute("SELECT system, rule, epoch, position FROM statement") as cursor:
-                async for system, rule, epoch, position in cursor:
+            async with connection.execute(f"SELECT {_COLUMNS} FROM statement") as cursor:  # noqa: S608 - fixed text
+                async for *columns, digest in cursor:
+                    checked(f"statement of {columns[0]} on {columns[1]}", tuple(columns), digest)
+                    system, rule, epoch, position = columns
                     found.setdefault(system, {})[rule, epoch] = int(position)
             return found
 

@@ -177,7 +177,7 @@ async def _answerable(
     statements = [answers.insert(asked)]
     if any(isinstance(draft.about, Overdue | Voided | Reversal | Correction) for draft in drafts):
         streams = {head.source: head.stream for head in (*await read_heads(connection), *heads.values())}
-        statements += [answers.overdue_said(drafts, streams), dead.voided(drafts, streams, recorded)]
+        statements += [answers.overdue_said(drafts, streams, recorded), dead.voided(drafts, streams, recorded)]
         statements += await corrections.settle(connection, drafts, stored, streams)
     return statements
 

@@ -17,62 +17,42 @@ from pathlib import Path
 from typing import Any
 
 from paho.mqtt import client as paho
-from paho.mqtt.enums import CallbackAPIVersion
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
-from paho.mqtt.reasoncodes import ReasonCode
 
 from edge_agent_receiver.inbox import Outgoing
 from edge_agent_receiver.timing import Timing
 from edge_agent_simulators.erp_faults import Fault
 from edge_agent_simulators.erp_system import Crashed, Erp, restore
+from edge_agent_simulators.listener import Listener
 from edge_agent_simulators.posting import decimal_string
 from edge_agent_simulators.service import Command, Json, log_to_stderr, serve
 
-_SESSION_SECONDS = 24 * 3600
 _POLL_SECONDS = 0.1
-_READY_SECONDS = 15.0
 _TIMING = Timing(first=0.5, longest=5.0, refused=5.0, gather=0.2, hello=1.0)
 """Quicker than in a plant: tests wait for it."""
 
 
-class Front:
-    """An MQTT 5 client with a session that outlives its connection; `erp` may be exchanged while it runs."""
+class Front(Listener):
+    """Ear and mouth. `erp` may be exchanged while it runs; what comes while there is none stays at the broker."""
 
     def __init__(self, name: str, root: str) -> None:
+        super().__init__(name, root, manual_ack=True)
         self.lock = threading.Lock()
         self.erp: Erp | None = None
-        self._topic = f"{root}/v1/#"
-        self._subscribed = threading.Event()
         self._publishing: list[tuple[paho.MQTTMessageInfo, Outgoing]] = []
-        client = paho.Client(CallbackAPIVersion.VERSION2, client_id=name, protocol=paho.MQTTv5, manual_ack=True)
-        client.on_connect = self._connected
-        client.on_subscribe = self._granted
-        client.on_message = self._received
-        client.reconnect_delay_set(min_delay=1, max_delay=2)
-        self._client = client
 
-    def start(self, host: str, port: int) -> None:
-        """Connect, and again whenever the connection is lost; returns at once."""
-        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho has no types there
-        properties.SessionExpiryInterval = _SESSION_SECONDS
-        self._client.connect_async(host, port, keepalive=10, clean_start=False, properties=properties)
-        self._client.loop_start()
-
-    def wait_until_subscribed(self) -> bool:
-        """Block until the broker has granted the subscription, or for 15 s."""
-        return self._subscribed.wait(_READY_SECONDS)
-
-    def stop(self) -> None:
-        """Disconnect; the session stays at the broker."""
-        self._client.disconnect()
-        self._client.loop_stop()
+    def received(self, message: paho.MQTTMessage) -> None:
+        """Into the inbox; acknowledged to the broker after its commit."""
+        with self.lock:
+            if self.erp is None:
+                return
+            self.erp.receive([(message.topic, bytes(message.payload))], time.time())
+        self.client.ack(message.mid, message.qos)
 
     async def work(self) -> None:
         """Post and speak for ever. A crash that was asked for ends the process, as kill -9 does."""
         while True:
             await asyncio.sleep(_POLL_SECONDS)
-            if self._client.is_connected():
+            if self.client.is_connected():
                 with self.lock:
                     self._work()
 
@@ -82,32 +62,13 @@ class Front:
         now = time.time()
         try:
             for message in self.erp.step(now):
-                self._publishing.append((self._client.publish(message.topic, message.payload, qos=1), message))
+                self._publishing.append((self.client.publish(message.topic, message.payload, qos=1), message))
         except Crashed:
             os.kill(os.getpid(), signal.SIGKILL)
         for info, message in self._publishing:
             if info.is_published():
                 self.erp.sent(message, now)
         self._publishing = [(info, message) for info, message in self._publishing if not info.is_published()]
-
-    def _connected(
-        self, client: paho.Client, _data: object, _flags: object, reason: ReasonCode, _properties: object
-    ) -> None:
-        if not reason.is_failure:
-            client.subscribe(self._topic, qos=1)
-
-    def _granted(
-        self, _client: paho.Client, _data: object, _mid: int, reasons: list[ReasonCode], _properties: object
-    ) -> None:
-        if not any(reason.is_failure for reason in reasons):
-            self._subscribed.set()
-
-    def _received(self, client: paho.Client, _data: object, message: paho.MQTTMessage) -> None:
-        with self.lock:
-            if self.erp is None:
-                return  # not acknowledged: the broker keeps it
-            self.erp.receive([(message.topic, bytes(message.payload))], time.time())
-        client.ack(message.mid, message.qos)
 
 
 class Channel:
@@ -211,7 +172,7 @@ async def _main(arguments: argparse.Namespace) -> None:
     work = asyncio.create_task(front.work(), name="work")
     try:
         if not await asyncio.to_thread(front.wait_until_subscribed):
-            msg = f"no subscription at {arguments.host}:{arguments.port} after {_READY_SECONDS:.0f} s"
+            msg = f"no subscription at {arguments.host}:{arguments.port} in time"
             raise SystemExit(msg)
         await serve({"system": arguments.system}, channel.commands())
     finally:

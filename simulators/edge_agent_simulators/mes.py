@@ -16,62 +16,38 @@ from datetime import UTC, datetime
 from typing import Any
 
 from paho.mqtt import client as paho
-from paho.mqtt.enums import CallbackAPIVersion
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
-from paho.mqtt.reasoncodes import ReasonCode
 
 from edge_agent_simulators.inbox import Inbox, Replay
+from edge_agent_simulators.listener import Listener
 from edge_agent_simulators.posting import decimal_string
 from edge_agent_simulators.service import Command, Json, log_to_stderr, serve
 
-_SESSION_SECONDS = 24 * 3600
 _POLL_SECONDS = 0.25
-_READY_SECONDS = 15.0
 
 
-class Receiver:
-    """An MQTT 5 client with a session that outlives its connection, in front of an inbox."""
+class Receiver(Listener):
+    """The ear in front of an inbox."""
 
     def __init__(self, inbox: Inbox, name: str, root: str) -> None:
+        super().__init__(name, root)
         self._inbox = inbox
         self._lock = threading.Lock()
-        self._topic = f"{root}/v1/#"
         self._name = name
-        self._subscribed = threading.Event()
-        self.connects = 0
-        client = paho.Client(CallbackAPIVersion.VERSION2, client_id=name, protocol=paho.MQTTv5)
-        client.on_connect = self._connected
-        client.on_subscribe = self._granted
-        client.on_message = self._received
-        client.reconnect_delay_set(min_delay=1, max_delay=2)
-        self._client = client
 
-    def start(self, host: str, port: int) -> None:
-        """Connect, and again whenever the connection is lost; returns at once."""
-        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho has no types there
-        properties.SessionExpiryInterval = _SESSION_SECONDS
-        self._client.connect_async(host, port, keepalive=10, clean_start=False, properties=properties)
-        self._client.loop_start()
-
-    def wait_until_subscribed(self) -> bool:
-        """Block until the broker has granted the subscription, or for 15 s."""
-        return self._subscribed.wait(_READY_SECONDS)
-
-    def stop(self) -> None:
-        """Disconnect; the session stays at the broker."""
-        self._client.disconnect()
-        self._client.loop_stop()
+    def received(self, message: paho.MQTTMessage) -> None:
+        """Into the inbox, before the broker has its acknowledgement."""
+        with self._lock:
+            self._inbox.receive(message.topic, bytes(message.payload))
 
     async def ask_for_gaps(self) -> None:
         """Ask for what is missing, until cancelled."""
         while True:
             await asyncio.sleep(_POLL_SECONDS)
-            if self._client.is_connected():
+            if self.client.is_connected():
                 with self._lock:
                     due = self._inbox.requests(time.monotonic())
                 for replay in due:
-                    self._client.publish(replay.topic, self._command(replay), qos=1)
+                    self.client.publish(replay.topic, self._command(replay), qos=1)
 
     def read(self, what: str, *arguments: Any) -> Any:
         """Ask the inbox something while no message is being taken in."""
@@ -89,23 +65,6 @@ class Receiver:
             "data": {"source": replay.source, "from": replay.first, "to": replay.last},
         }
         return json.dumps(event).encode()
-
-    def _connected(
-        self, client: paho.Client, _data: object, _flags: object, reason: ReasonCode, _properties: object
-    ) -> None:
-        if not reason.is_failure:
-            self.connects += 1
-            client.subscribe(self._topic, qos=1)
-
-    def _granted(
-        self, _client: paho.Client, _data: object, _mid: int, reasons: list[ReasonCode], _properties: object
-    ) -> None:
-        if not any(reason.is_failure for reason in reasons):
-            self._subscribed.set()
-
-    def _received(self, _client: paho.Client, _data: object, message: paho.MQTTMessage) -> None:
-        with self._lock:
-            self._inbox.receive(message.topic, bytes(message.payload))
 
 
 def commands(receiver: Receiver) -> dict[str, Command]:
@@ -132,7 +91,7 @@ async def _main(arguments: argparse.Namespace) -> None:
     asking = asyncio.create_task(receiver.ask_for_gaps(), name="replay")
     try:
         if not await asyncio.to_thread(receiver.wait_until_subscribed):
-            msg = f"no subscription at {arguments.host}:{arguments.port} after {_READY_SECONDS:.0f} s"
+            msg = f"no subscription at {arguments.host}:{arguments.port} in time"
             raise SystemExit(msg)
         await serve({"client_id": arguments.client_id}, commands(receiver))
     finally:

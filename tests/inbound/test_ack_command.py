@@ -206,4 +206,4 @@ async def test_a_flood_is_limited_and_does_not_flood_the_audit(desk: Desk) -> No
     assert len(desk.audit) == 100, "refusals beyond the first hundred are counted in the next entry"
     desk.clock.advance(timedelta(seconds=2))
     desk.say(_ack(system="stranger"))
-    assert desk.audit[-1].outcome.endswith("(300 more were refused before it)")
+    assert desk.audit[-1].outcome.endswith("(300 more before it were not noted)")

@@ -8,6 +8,7 @@ import pytest
 
 from edge_agent.model.event import StoredEvent
 from edge_agent.mqtt.memory import MemoryBroker
+from edge_agent.publishing.lanes import Replays
 from tests.publishing.brokers import until
 from tests.publishing.conftest import Relaying
 from tests.publishing.fakes import Board, MemoryOutbox
@@ -80,6 +81,32 @@ async def test_poison_that_is_asked_for_again_is_given_up(relaying: Relaying, ou
             assert await relay.resend([poison]) == 0
         outbox.add("bulk", 50)
         await until(lambda: outbox.delivered("bulk") == 50, "the others go on")
+
+
+async def test_a_relay_that_never_gives_up_is_noticed(
+    relaying: Relaying, outbox: MemoryOutbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The planted bug for the test above: what was in flight is always sent again."""
+
+    def rewind(replays: Replays) -> None:
+        replays._todo.extendleft(reversed(replays._in_flight))
+        replays._in_flight.clear()
+
+    monkeypatch.setattr(Replays, "rewind", rewind)
+    broker = MemoryBroker(drops_over=4096)
+    outbox.add("routine", 1)
+    outbox.alter_last("routine", payload=b"x" * 5_000)
+    async with relaying(broker.client("agent"), void=Clerk().void) as relay:
+        await until(lambda: all_marked(outbox), "it is a dead letter")
+        births = _births(broker)
+        asked = asyncio.create_task(relay.resend([outbox.events["routine"][0]]))
+        await until(lambda: _births(broker) > births + 6, "session after session ends over it")
+        assert not asked.done()
+        asked.cancel()
+
+
+def _births(broker: MemoryBroker) -> int:
+    return sum(b"gateway.birth" in message.payload for message in broker.log)
 
 
 async def test_what_accounts_for_another_is_never_voided_itself(relaying: Relaying, outbox: MemoryOutbox) -> None:

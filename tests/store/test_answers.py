@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Awaitable, Callable
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from itertools import count
 from typing import Any
 
@@ -12,11 +13,13 @@ import pytest
 
 from edge_agent.errors import StoreCorrupt, StoreError
 from edge_agent.model.ack import Answer, Answers, AnswerStatus, Code, Taken
-from edge_agent.model.event import StoredEvent
-from edge_agent.store.answers import AnswerBook, read
+from edge_agent.model.event import OPS_STREAM, EventDraft, StoredEvent
+from edge_agent.model.movement import EventType
+from edge_agent.model.outcome import Outcome
+from edge_agent.store.answers import OVERDUE_AGAIN, AnswerBook, read
 from edge_agent.store.connection import Connection
 from edge_agent.store.database import Database
-from tests.store.events import WITHIN, store_events
+from tests.store.events import WITHIN, produced, render, store_events
 from tests.store.outcomes import AT
 
 Opener = Callable[[], Awaitable[Database]]
@@ -117,7 +120,11 @@ async def test_a_rejection_is_left_by_a_person_alone(desk: Desk, second: str) ->
     assert await desk.book.retry(desk.events[0].source, 1, WITHIN, LATER) == ["mes"]
     assert (await desk.states())[0] == "retried"
     assert await desk.book.due_again(LATER) == [(desk.events[0].source, 1)]
-    await desk.book.sent_again(desk.events[0].source, 1, LATER)
+    await desk.book.sent_again(desk.events[0].source, 1, LATER, taken=False)
+    assert await desk.book.due_again(LATER) == []
+    later = LATER + timedelta(hours=1)
+    assert await desk.book.due_again(later) == [(desk.events[0].source, 1)], "the broker had not taken it"
+    await desk.book.sent_again(desk.events[0].source, 1, later, taken=True)
     assert await desk.book.due_again(LATER + timedelta(days=1)) == []
     assert (await desk.say(up_to=5)).taken == 1
     assert (await desk.states())[0] == "retried", "what was rejected needs a word of its own"
@@ -157,7 +164,7 @@ async def test_a_busy_system_gets_it_again_after_ever_longer_pauses(desk: Desk) 
     moment, pauses = LATER + timedelta(seconds=7), []
     for _ in range(8):
         assert await desk.book.due_again(moment) == [(source, 1)]
-        await desk.book.sent_again(source, 1, moment)
+        await desk.book.sent_again(source, 1, moment, taken=True)
         pause = timedelta(0)
         while not await desk.book.due_again(moment + pause):
             pause += timedelta(seconds=30)
@@ -178,6 +185,55 @@ async def test_what_waits_too_long_is_overdue_once(desk: Desk) -> None:
         ("erp", source, 1, 5, 5),
         ("mes", source, 3, 5, 3),
     ]
+
+
+async def test_while_a_system_is_silent_an_exception_an_hour_speaks_of_it(opened: Opener) -> None:
+    database = await opened()
+    work, _, events = await store_events(database, 3)
+    book, source = AnswerBook(database), events[0].source
+
+    async def say(at: datetime) -> list[tuple[int, int, int]]:
+        found = await book.overdue(at)
+        drafts = [EventDraft(EventType.EXCEPTION, OPS_STREAM, at, about=one) for one in found]
+        await work.commit(Outcome(events=drafts), render, at)
+        return [(one.sequence, one.last, one.count) for one in found]
+
+    due = AT + WITHIN
+    assert await say(due) == [(1, 3, 3)]
+    for number in range(3, 5):
+        await work.commit(produced(10 * number, 10 * number + 10), render, AT + timedelta(minutes=1))
+    assert await say(due + timedelta(minutes=59)) == [], "it was said less than an hour ago"
+    assert await say(due + OVERDUE_AGAIN) == [(4, 5, 2)], "nothing is said twice, and nothing is left out"
+    assert await say(due + 3 * OVERDUE_AGAIN) == []
+    assert {source} == {one.source for one in events}
+
+
+async def test_what_is_looked_up_again_and_again_never_reads_what_is_settled(desk: Desk) -> None:
+    """Answers stay for as long as their events, 90 days and more: only the index of open ones may be walked."""
+    await desk.say(up_to=5)
+    statements: list[str] = []
+
+    async def trace(connection: Connection) -> None:
+        await connection.set_trace_callback(statements.append)
+
+    await desk.database.transaction(trace)
+    await desk.book.overdue(LATER)
+    await desk.book.due_again(LATER)
+    await desk.say(desk.rejected(1), up_to=4, system="erp")
+    asked = [sql for sql in dict.fromkeys(statements) if "FROM answer" in sql and "EXPLAIN" not in sql]
+
+    async def explain(connection: Connection) -> list[str]:
+        await connection.set_trace_callback(None)  # type: ignore[arg-type]  # sqlite3 takes None, aiosqlite's hint does not
+        plans = []
+        for sql in asked:
+            async with connection.execute(f"EXPLAIN QUERY PLAN {sql}") as cursor:
+                plans += [str(row[3]) for row in await cursor.fetchall()]
+        return plans
+
+    plans = [plan for plan in await desk.database.transaction(explain) if re.search(r"\b(a|answer)\b", plan)]
+    assert len(plans) >= 4
+    for plan in plans:
+        assert "answer_not_final" in plan or "stream=? AND sequence=? AND system=?" in plan, plans
 
 
 async def test_a_row_that_was_changed_is_noticed(desk: Desk) -> None:

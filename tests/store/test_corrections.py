@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from edge_agent.clock import ManualClock
-from edge_agent.errors import ControlError, StoreError
+from edge_agent.errors import ControlError, StoreCorrupt, StoreError
 from edge_agent.model.ack import Answer, Answers, AnswerStatus, Code
 from edge_agent.model.event import OPS_STREAM, Change, EventDraft, StoredEvent, Voided
 from edge_agent.model.movement import EventType
@@ -201,3 +201,17 @@ async def test_what_receivers_held_before_a_backup_is_not_believed_after_a_resto
     restored = await opened()
     assert restored.restored is not None
     assert await StatementBook(restored).read() == {}
+
+
+async def test_a_statement_that_was_changed_is_noticed(opened: Opener) -> None:
+    """It decides what is booked after a restore."""
+    database = await opened()
+    book = StatementBook(database)
+    await book.put("mes", {("u16", 1): 40})
+
+    async def flip(connection: Connection) -> None:
+        await connection.execute("UPDATE statement SET position = 41")
+
+    await database.transaction(flip)
+    with pytest.raises(StoreCorrupt, match="statement of mes on u16"):
+        await book.read()

@@ -173,7 +173,7 @@ class Agent:
         if self._bus.up:
             for source, sequence in await self.answers.due_again(now):
                 await self.courier.resend((await self.outbox.replay(source, sequence, sequence, 1)).events)
-                await self.answers.sent_again(source, sequence, now)
+                await self.answers.sent_again(source, sequence, now, taken=True)
 
     async def deliver(self) -> None:
         """Hand what is stored to the bus."""

@@ -41,11 +41,12 @@ CREATE TABLE acknowledged (
     PRIMARY KEY (stream, system)
 ) STRICT, WITHOUT ROWID;
 
--- Up to which event an exception has said that a system owes an answer.
+-- Up to which event an exception has said that a system owes an answer, and when.
 CREATE TABLE overdue (
     stream INTEGER NOT NULL REFERENCES stream (id),
     system TEXT NOT NULL,
     up_to  INTEGER NOT NULL,
+    at     TEXT NOT NULL,
     PRIMARY KEY (stream, system)
 ) STRICT, WITHOUT ROWID;
 
@@ -94,6 +95,7 @@ CREATE TABLE statement (
     rule     TEXT NOT NULL,
     epoch    INTEGER NOT NULL,
     position ANY NOT NULL,
+    hash     BLOB NOT NULL,
     PRIMARY KEY (system, rule, epoch)
 ) STRICT, WITHOUT ROWID;
 

@@ -11,7 +11,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any
 
-from edge_agent.config.tagmap import Handshake, TagMap
+from edge_agent.config.signals import Handshake
+from edge_agent.config.tagmap import TagMap
 from edge_agent.derivation.engine import Engine
 from edge_agent.errors import ConfigurationError
 from edge_agent.model.event import Render

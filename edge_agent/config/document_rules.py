@@ -23,7 +23,8 @@ from edge_agent.config.leaves import (
 )
 from edge_agent.config.quantities import PER
 from edge_agent.config.section import Section
-from edge_agent.config.tagmap import OnSpan, Resets, Split, Unproven
+from edge_agent.config.signals import Resets
+from edge_agent.config.tagmap import OnSpan, Split, Unproven
 from edge_agent.config.yaml_nodes import Map
 
 EVENTS = ("consumed", "produced", "moved", "returned", "received", "scrapped", "sampled", "adjusted")

@@ -14,7 +14,8 @@ from edge_agent.config.report import Path, Report
 from edge_agent.config.resolve_context import World
 from edge_agent.config.resolve_tags import FLOAT_TYPES, NUMBER_TYPES, WHOLE_TYPES, lowest, values
 from edge_agent.config.resolve_units import convert
-from edge_agent.config.tagmap import Counter, ModbusSource, Resets, Source, Tag, TagType
+from edge_agent.config.signals import Counter, Resets
+from edge_agent.config.tagmap import ModbusSource, Source, Tag, TagType
 
 SETTLE = timedelta(seconds=2)
 _SAMPLES_IN_A_BURST = 2

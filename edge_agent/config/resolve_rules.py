@@ -17,8 +17,9 @@ from edge_agent.config.resolve_materials import bridges
 from edge_agent.config.resolve_signals import check_flow, check_level, resolve_handshake
 from edge_agent.config.resolve_tags import NUMBER_TYPES, WHOLE_TYPES
 from edge_agent.config.resolve_units import convert, ratio
+from edge_agent.config.signals import Counter, Handshake
 from edge_agent.config.support import RUN_EVENTS
-from edge_agent.config.tagmap import Cadence, Counter, Handshake, Material, Rule, Tag, Unproven
+from edge_agent.config.tagmap import Cadence, Material, Rule, Tag, Unproven
 from edge_agent.model.reading import TagRef
 
 _SIDES: dict[str, frozenset[str]] = {

@@ -12,7 +12,8 @@ from edge_agent.config.report import Path
 from edge_agent.config.resolve_context import World, find_tag, typed_tag
 from edge_agent.config.resolve_tags import FLOAT_TYPES, NUMBER_TYPES, WHOLE_TYPES, values
 from edge_agent.config.resolve_units import convert
-from edge_agent.config.tagmap import Handshake, Tag, TagType
+from edge_agent.config.signals import Handshake
+from edge_agent.config.tagmap import Tag, TagType
 from edge_agent.model.reading import TagRef
 
 TRANSACTION_COUNTER = "transaction-counter"

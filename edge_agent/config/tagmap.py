@@ -16,6 +16,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from edge_agent.config.mqtt_reference import Mqtt
+from edge_agent.config.signals import Signal
 from edge_agent.model.movement import EventType
 from edge_agent.model.reading import TagRef
 
@@ -242,16 +243,6 @@ class Cadence:
         return self.every is None and self.cron is None
 
 
-class Resets(StrEnum):
-    """Events that may reset a counter; each that happens is a sign of a reset."""
-
-    NEVER = "never"
-    RESTART = "restart"
-    ORDER = "order"
-    SHIFT = "shift"
-    DAY = "day"
-
-
 class Split(StrEnum):
     """Where a delta goes that straddles a change of order; None in a rule is the default of derivation.md."""
 
@@ -268,48 +259,10 @@ class OnSpan(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Counter:
-    """A totalizer. All figures in raw units of `tag` and seconds; `step` is the largest normal jump.
-
-    `wraps_at` is the first value never shown, `wraps_to` the one shown instead; modulus = wraps_at - wraps_to.
-    `max_rate` None means no bound is known. `sampling` is the source's sampling period.
-    """
-
-    tag: TagRef
-    sampling: timedelta
-    settle: timedelta
-    max_rate: Decimal | None = None
-    burst: Decimal = Decimal(0)
-    wraps_at: int | None = None
-    wraps_to: int = 0
-    resets: frozenset[Resets] = frozenset({Resets.RESTART})
-    review_over: Decimal | None = None
-    epoch_tag: TagRef | None = None
-
-    @property
-    def modulus(self) -> int | None:
-        """Distinct values before the counter shows the same one again; None where it never wraps."""
-        return None if self.wraps_at is None else self.wraps_at - self.wraps_to
-
-
-@dataclass(frozen=True, slots=True)
-class Handshake:
-    """A transaction counter: the block is written, then `trigger` incremented; `ack` echoes it.
-
-    `modulus` is that of the trigger's type. `quantity` and `container` are read together with the trigger.
-    """
-
-    trigger: TagRef
-    ack: TagRef
-    result: TagRef | None
-    quantity: TagRef
-    container: TagRef | None
-    modulus: int
-
-
-@dataclass(frozen=True, slots=True)
 class Rule:
-    """One movement rule. `factor` turns a raw value into the material's unit, exactly. `was` is its former name.
+    """One movement rule. `was` is its former name.
+
+    `factor` times a position of the signal is a quantity in the material's unit, exactly.
 
     What is pending is cut as soon as it reaches `max_qty`, in the material's unit.
     """
@@ -317,7 +270,7 @@ class Rule:
     name: str
     event: EventType
     material: Material
-    signal: Counter | Handshake
+    signal: Signal
     factor: Fraction
     source_unit: Unit
     cadence: Cadence

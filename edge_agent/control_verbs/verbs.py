@@ -10,7 +10,6 @@ from edge_agent.control_verbs.fields import text
 from edge_agent.errors import ControlError
 from edge_agent.model.movement import Decision, Verdict
 from edge_agent.model.reading import Cut
-from edge_agent.model.state import CounterState
 from edge_agent.pipeline import Pipeline
 from edge_agent.store.audit import Audit
 from edge_agent.store.ledger import Ledger
@@ -57,9 +56,9 @@ class Verbs:
     async def status(self, _request: Mapping[str, Any], _asker: str) -> Mapping[str, Any]:
         """How the running agent stands: components, rules with the last raw value settled, streams, counts."""
         rules = self._pipeline.state.rules
-        held = [name for name, rule in rules.items() if isinstance(rule.signal, CounterState) and rule.signal.hold]
+        held = [name for name, rule in rules.items() if rule.signal is not None and rule.signal.waits]
         last = {
-            name: rule.signal.last_raw if isinstance(rule.signal, CounterState) else rule.signal.latest
+            name: rule.signal.shown
             for name, rule in sorted(rules.items())
             if rule.signal is not None and name in self._rules
         }

@@ -11,7 +11,7 @@ from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
 
-from edge_agent.config.tagmap import Cadence, Counter, Rule, TagMap
+from edge_agent.config.tagmap import Cadence, Rule, TagMap
 from edge_agent.derivation.timetable import Day, day_of
 from edge_agent.model.event import OPS_STREAM, EventDraft
 from edge_agent.model.movement import (
@@ -70,7 +70,7 @@ class Books:
         return self.state.rules.get(name, RuleState())
 
     def held(self) -> list[str]:
-        """Rules whose counter may be in hold, by name: those that were, and those that this fold has put there."""
+        """Rules that may wait for time, by name: those that did, and those that this fold has made wait."""
         return sorted(self._base_held | self.state.own().held)
 
     def put(self, name: str, rule: RuleState) -> None:
@@ -89,12 +89,12 @@ class Books:
 
     def line(self, rule: Rule, key: Key, raw: int | Decimal, proof: Evidence) -> Line:
         """A line of `raw` units of the rule's tag, over the interval that its proof states."""
-        tag = self.map.tags[rule.signal.tag if isinstance(rule.signal, Counter) else rule.signal.quantity]
+        tag = self.map.tags[rule.signal.measured]
         return Line(
             key,
             exact(raw, rule.factor),
             rule.material.unit.name,
-            raw * tag.scale,
+            raw * rule.signal.grain * tag.scale,
             rule.source_unit.name,
             proof.first_time,
             proof.last_time,

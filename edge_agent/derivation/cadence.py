@@ -7,7 +7,8 @@ from dataclasses import replace
 from datetime import date, datetime, timedelta
 from itertools import groupby
 
-from edge_agent.config.tagmap import Counter, CutAt, Rule
+from edge_agent.config.signals import Counter
+from edge_agent.config.tagmap import CutAt, Rule
 from edge_agent.derivation.booking import Books
 from edge_agent.derivation.precision import cut_down
 from edge_agent.derivation.timetable import next_cut

@@ -11,7 +11,7 @@ import hashlib
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from edge_agent.config.tagmap import Handshake
+from edge_agent.config.signals import Handshake
 from edge_agent.model.confirmation import Block, Result
 from edge_agent.model.movement import Cause, Flag
 from edge_agent.model.reading import Quality, Reading

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from edge_agent.config.tagmap import Handshake, Rule
+from edge_agent.config.signals import Handshake
+from edge_agent.config.tagmap import Rule
 from edge_agent.derivation import cadence, confirmed
 from edge_agent.derivation.booking import Books, exact
 from edge_agent.derivation.enrich import Attribution, attribute, event_time

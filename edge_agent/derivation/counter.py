@@ -12,7 +12,9 @@ from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 
-from edge_agent.config.tagmap import Counter, Resets, Unproven
+from edge_agent.config.signals import Counter, Resets
+from edge_agent.config.tagmap import Unproven
+from edge_agent.derivation.findings import Delta, Doubt, Finding, Hole
 from edge_agent.model.movement import Cause, Flag
 from edge_agent.model.reading import Instant
 from edge_agent.model.state import EPOCH_LEAP, CounterState, Hold
@@ -45,49 +47,6 @@ class Observation:
     same: bool = False
 
 
-@value
-class Delta:
-    """Units that ran through the counter for certain, between two positions of one epoch."""
-
-    epoch: int
-    from_position: int
-    to_position: int
-    since: datetime
-    until: datetime
-    raw_before: int
-    raw_after: int
-    samples: int
-    flags: tuple[Flag, ...] = ()
-
-
-@value
-class Doubt:
-    """A quantity that the evidence does not prove: candidates in raw units, each with its reason."""
-
-    cause: Cause
-    candidates: tuple[tuple[int, str], ...]
-    at: Delta
-    """Where it happened: the epoch that ended, at the position it left (`from` = `to`)."""
-    message: str
-
-
-@value
-class Hole:
-    """Units that nobody could see, within bounds in raw units (`maximum` None: unbounded).
-
-    `seen` of the same interval were counted all the same, and are booked.
-    """
-
-    cause: Cause
-    minimum: int
-    maximum: int | None
-    since: datetime
-    until: datetime
-    message: str
-    seen: int = 0
-
-
-Finding = Delta | Doubt | Hole
 Decided = tuple[CounterState, tuple[Finding, ...]]
 
 

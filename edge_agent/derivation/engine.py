@@ -11,14 +11,16 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import groupby
 
-from edge_agent.config.tagmap import Counter, Handshake, Rule, TagMap
-from edge_agent.derivation import cadence, confirming, counter, counting
+from edge_agent.config.signals import Counter, Handshake
+from edge_agent.config.tagmap import Rule, TagMap
+from edge_agent.derivation import cadence, confirming, counter
 from edge_agent.derivation.booking import Books
 from edge_agent.derivation.confirming import HandshakeRule
 from edge_agent.derivation.counting import CounterRule
 from edge_agent.derivation.enrich import event_time, with_order
 from edge_agent.derivation.entering import enter
 from edge_agent.derivation.inherit import inherit
+from edge_agent.derivation.meter import Meter
 from edge_agent.derivation.steady import Steady, run_on
 from edge_agent.model.confirmation import Block, Released
 from edge_agent.model.event import Entered
@@ -37,19 +39,19 @@ class Engine:
     def __init__(self, tag_map: TagMap) -> None:
         self._map = tag_map
         rules = tag_map.rules.values()
-        self._counters = [CounterRule(rule, rule.signal) for rule in rules if isinstance(rule.signal, Counter)]
-        self._counters_by_rule = {one.name: one for one in self._counters}
+        self._meters = {rule.name: meter for rule in rules if (meter := _meter(rule)) is not None}
         self._handshakes = {
             rule.name: HandshakeRule(rule, rule.signal) for rule in rules if isinstance(rule.signal, Handshake)
         }
-        self._by_tag: dict[TagRef, list[tuple[CounterRule, Steady]]] = defaultdict(list)
-        self._by_epoch_tag: dict[TagRef, list[CounterRule]] = defaultdict(list)
-        for one in self._counters:
-            self._by_tag[one.spec.tag].append((one, Steady.of(one.rule, one.spec, tag_map.tags[one.spec.tag])))
-            if one.spec.epoch_tag is not None:
-                self._by_epoch_tag[one.spec.epoch_tag].append(one)
+        self._by_tag: dict[TagRef, list[tuple[Meter, Steady | None]]] = defaultdict(list)
+        self._by_epoch_tag: dict[TagRef, list[Meter]] = defaultdict(list)
+        for one in self._meters.values():
+            for tag in one.tags:
+                self._by_tag[tag].append((one, Steady.of(one.rule, tag_map)))
+            if one.epoch_tag is not None:
+                self._by_epoch_tag[one.epoch_tag].append(one)
         self._by_source: dict[str, list[Rule]] = defaultdict(list)
-        signals: list[CounterRule | HandshakeRule] = [*self._counters, *self._handshakes.values()]
+        signals: list[Meter | HandshakeRule] = [*self._meters.values(), *self._handshakes.values()]
         for signal in signals:
             self._by_source[signal.source].append(signal.rule)
         self._by_cadence: dict[str, list[Rule]] = defaultdict(list)
@@ -131,18 +133,18 @@ class Engine:
                 work.state.tags[reading.tag] = TagState(reading.value, reading.quality)
             if known is not None and known.value != reading.value:
                 for one in self._by_epoch_tag[reading.tag]:
-                    counting.sign(work, one, counter.EPOCH_TAG)
+                    one.sign(work, counter.EPOCH_TAG)
         for one, steady in self._by_tag.get(reading.tag, ()):
-            if refused or not self._runs_on(work, steady, reading, time):
-                counting.count(work, one, reading, time, refused=refused)
+            if refused or steady is None or not self._runs_on(work, steady, reading, time):
+                one.read(work, reading, time, refused=refused)
 
     _runs_on = staticmethod(run_on)
     """The short cut; a test goes the whole way instead."""
 
     def _tick(self, work: Books, now: Instant) -> None:
         for name in work.held():
-            if name in self._counters_by_rule:
-                counting.settle(work, self._counters_by_rule[name], now)
+            if name in self._meters:
+                self._meters[name].settle(work, now)
         for rules in self._by_cadence.values():
             cadence.cut_if_due(work, rules, now.wall)
 
@@ -164,14 +166,23 @@ class Engine:
             sign = counter.SESSION
         elif change.start_time != known.start_time:
             sign = counter.RESTART
-        for one in self._counters:
+        for one in self._meters.values():
             if one.source == change.source:
-                counting.returned(work, one)
+                one.returned(work)
                 if sign is not None:
-                    counting.sign(work, one, sign)
+                    one.sign(work, sign)
         for other in self._handshakes.values():
             if sign is not None and other.source == change.source:
                 confirming.restarted(work, other)
+
+
+def _meter(rule: Rule) -> Meter | None:
+    """What reads the rule's signal; None for confirmations, which are not measured."""
+    match rule.signal:
+        case Counter():
+            return CounterRule(rule, rule.signal)
+        case _:
+            return None
 
 
 def _delivered(item: Input) -> Instant | None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from edge_agent.config.tagmap import Counter, Rule, TagMap
+from edge_agent.config.signals import Counter
+from edge_agent.config.tagmap import Rule, TagMap
 from edge_agent.derivation.booking import Books
 from edge_agent.model.outcome import EpochMark, Outcome
 from edge_agent.model.state import CounterState, HandshakeState, RuleState, State

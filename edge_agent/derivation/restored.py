@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 
-from edge_agent.config.tagmap import Counter, Rule
+from edge_agent.config.signals import Counter
+from edge_agent.config.tagmap import Rule
 from edge_agent.derivation.booking import exact
 from edge_agent.model.movement import Candidate, Cause, Decision, Review, Verdict
 

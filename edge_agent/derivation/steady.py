@@ -11,7 +11,8 @@ from datetime import datetime, timedelta
 from fractions import Fraction
 from math import lcm
 
-from edge_agent.config.tagmap import Counter, Rule, Tag
+from edge_agent.config.signals import Counter
+from edge_agent.config.tagmap import Rule, Tag, TagMap
 from edge_agent.derivation.booking import Books, exact
 from edge_agent.model.movement import Evidence, Line, LineState
 from edge_agent.model.outcome import EpochMark, LineMark
@@ -40,14 +41,17 @@ class Steady:
     modulus: int
 
     @classmethod
-    def of(cls, rule: Rule, spec: Counter, tag: Tag) -> Steady:
-        """Prepare `rule`, whose counter is `spec` of `tag`."""
+    def of(cls, rule: Rule, tag_map: TagMap) -> Steady | None:
+        """Prepare `rule`; None where there is no short cut for it."""
+        spec = rule.signal
+        if not isinstance(spec, Counter):
+            return None
         rate, burst = Fraction(spec.max_rate or 0), Fraction(spec.burst)
         unit = lcm(rate.denominator, burst.denominator)
         return cls(
             rule=rule,
             spec=spec,
-            tag=tag,
+            tag=tag_map.tags[spec.tag],
             unit=unit * _NANO,
             burst=int(burst * unit * _NANO),
             rate=None if spec.max_rate is None else int(rate * unit),

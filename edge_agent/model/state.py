@@ -60,6 +60,16 @@ class CounterState:
     restored: bool = False
     hold: Hold | None = None
 
+    @property
+    def waits(self) -> bool:
+        """Whether the passing of time may decide something."""
+        return self.hold is not None
+
+    @property
+    def shown(self) -> int:
+        """The last value booked, as the device shows it."""
+        return self.last_raw
+
 
 @value
 class HandshakeState:
@@ -78,12 +88,26 @@ class HandshakeState:
     restarted: bool = False
     restored: bool = False
 
+    @property
+    def waits(self) -> bool:
+        """Whether the passing of time may decide something."""
+        return False
+
+    @property
+    def shown(self) -> int:
+        """The latest number, as the device shows it."""
+        return self.latest
+
+
+SignalState = CounterState | HandshakeState
+"""What the signal of a rule remembers."""
+
 
 @value
 class RuleState:
     """All that one rule remembers. `pending` are its lines not yet cut, the last of them still open for growth."""
 
-    signal: CounterState | HandshakeState | None = None
+    signal: SignalState | None = None
     pending: tuple[Line, ...] = ()
     serial: int = 0
 
@@ -168,11 +192,11 @@ class State:
     cadences: MutableMapping[str, CadenceState] = field(default_factory=dict)
     tags: MutableMapping[TagRef, TagState] = field(default_factory=dict)
     held: set[str] = field(default_factory=set, init=False, compare=False)
-    """Rules whose counter is in hold as of the last `adopt`: those that the passing of time may decide."""
+    """Rules that wait as of the last `adopt`: those that the passing of time may decide."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.rules, Branch):
-            self.held = {name for name, rule in self.rules.items() if _in_hold(rule)}
+            self.held = {name for name, rule in self.rules.items() if _waits(rule)}
 
     def branch(self) -> State:
         """A state that reads through to this one and keeps its own writes apart."""
@@ -194,8 +218,8 @@ class State:
         self.tags.update(changed.tags)
 
 
-def _in_hold(rule: RuleState) -> bool:
-    return isinstance(rule.signal, CounterState) and rule.signal.hold is not None
+def _waits(rule: RuleState) -> bool:
+    return rule.signal is not None and rule.signal.waits
 
 
 def _own(mapping: MutableMapping[K, V]) -> MutableMapping[K, V]:

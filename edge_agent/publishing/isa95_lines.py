@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 
-from edge_agent.config.tagmap import Counter, ModbusAddress, OpcUaAddress, Posting, Rule, TagMap
+from edge_agent.config.tagmap import ModbusAddress, OpcUaAddress, Posting, Rule, TagMap
 from edge_agent.errors import EventInvalid
 from edge_agent.model import movement
 from edge_agent.model.movement import Key
@@ -149,7 +149,7 @@ def storage_location(name: str) -> StorageLocation:
 
 def _signal(tag_map: TagMap, rule: Rule) -> Signal:
     """Where a rule's signal comes from: the source and the node or register of its counter or trigger."""
-    reference = rule.signal.tag if isinstance(rule.signal, Counter) else rule.signal.trigger
+    reference = rule.signal.watched
     tag = tag_map.tags[reference]
     signal: Signal = {"rule": rule.name, "source": reference.source, "configHash": tag_map.config_hash}
     if isinstance(tag.address, OpcUaAddress):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Awaitable, Callable, Sequence
 
-from edge_agent.config.tagmap import Handshake
+from edge_agent.config.signals import Handshake
 from edge_agent.model.confirmation import Block
 from edge_agent.model.reading import Quality, Reading, TagRef
 

@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from edge_agent.clock import Clock
-from edge_agent.config.tagmap import Handshake
+from edge_agent.config.signals import Handshake
 from edge_agent.errors import SourceError
 from edge_agent.model.confirmation import Acknowledge, Block, Released
 from edge_agent.model.reading import Reading, TagRef

@@ -13,7 +13,8 @@ from contextlib import aclosing
 from typing import Final
 
 from edge_agent.clock import Clock
-from edge_agent.config.tagmap import Handshake, OpcUaSource, Tag
+from edge_agent.config.signals import Handshake
+from edge_agent.config.tagmap import OpcUaSource, Tag
 from edge_agent.errors import SourceError
 from edge_agent.model.confirmation import Acknowledge
 from edge_agent.model.reading import Link as LinkState

@@ -112,7 +112,7 @@ async def mark_restored(connection: Connection) -> None:
     """Mark every rule: what ran between the restored baseline and now is not booked by itself (invariant 13)."""
     state = await _load(connection)
     for name, rule in state.rules.items():
-        if isinstance(rule.signal, CounterState | HandshakeState):
+        if rule.signal is not None:
             state.rules[name] = replace(rule, signal=replace(rule.signal, restored=True))
     await write(connection, State(rules=state.rules))
 

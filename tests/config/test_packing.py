@@ -8,7 +8,8 @@ from decimal import Decimal
 from edge_agent.config.loader import Loaded, load
 from edge_agent.config.packing import packed, unpacked
 from edge_agent.config.share import shared_file
-from edge_agent.config.tagmap import Counter, TagMap
+from edge_agent.config.signals import Counter
+from edge_agent.config.tagmap import TagMap
 
 
 def shipped() -> TagMap:

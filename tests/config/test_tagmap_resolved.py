@@ -15,11 +15,10 @@ import pytest
 
 from edge_agent.config.loader import Loaded, load
 from edge_agent.config.mqtt_reference import Mqtt, Tls
+from edge_agent.config.signals import Counter, Handshake, Resets
 from edge_agent.config.tagmap import (
     Cadence,
-    Counter,
     CutAt,
-    Handshake,
     Line,
     ModbusAddress,
     ModbusSource,
@@ -28,7 +27,6 @@ from edge_agent.config.tagmap import (
     Ownership,
     Parity,
     Posting,
-    Resets,
     SerialLine,
     Split,
     Tag,

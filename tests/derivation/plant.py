@@ -13,12 +13,11 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from edge_agent.config.mqtt_reference import Mqtt
+from edge_agent.config.signals import Counter, Handshake
 from edge_agent.config.tagmap import (
     Buffer,
     Cadence,
     Calendar,
-    Counter,
-    Handshake,
     Line,
     Material,
     OpcUaAddress,

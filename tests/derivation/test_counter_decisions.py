@@ -6,7 +6,8 @@ from decimal import Decimal
 
 import pytest
 
-from edge_agent.config.tagmap import Resets, Unproven
+from edge_agent.config.signals import Resets
+from edge_agent.config.tagmap import Unproven
 from edge_agent.model.movement import Flag
 from tests.derivation.plant import EPOCH, counter
 from tests.derivation.rows import Case, check

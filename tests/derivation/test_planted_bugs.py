@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 from hypothesis import Phase, given, settings
 
-from edge_agent.config.tagmap import Cadence, Counter, Unproven
+from edge_agent.config.signals import Counter
+from edge_agent.config.tagmap import Cadence, Unproven
 from edge_agent.derivation import counter as patched
-from edge_agent.derivation import counting, steady
+from edge_agent.derivation import posting, steady
 from edge_agent.derivation.booking import Books
-from edge_agent.derivation.counter import Delta
 from edge_agent.derivation.enrich import Attribution, attribute
+from edge_agent.derivation.findings import Delta
 from edge_agent.model.reading import Quality
 from edge_agent.model.state import CounterState
 from tests.derivation.audit import Script, play, scripts
@@ -79,7 +80,7 @@ def guesses_the_number_of_turns(patch: Patch) -> None:
 
 
 def keeps_the_old_order(patch: Patch) -> None:
-    patch.setattr(counting, "attribute", lambda *about: Attribution(attribute(*about).orders[:1]))
+    patch.setattr(posting, "attribute", lambda *about: Attribution(attribute(*about).orders[:1]))
 
 
 def loses_a_cut(patch: Patch) -> None:

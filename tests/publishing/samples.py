@@ -10,12 +10,11 @@ from fractions import Fraction
 from zoneinfo import ZoneInfo
 
 from edge_agent.config.mqtt_reference import Mqtt
+from edge_agent.config.signals import Counter, Handshake
 from edge_agent.config.tagmap import (
     Buffer,
     Cadence,
     Calendar,
-    Counter,
-    Handshake,
     Line,
     Material,
     ModbusAddress,

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from edge_agent.config.tagmap import Handshake
+from edge_agent.config.signals import Handshake
 from edge_agent.errors import SourceError
 from edge_agent.model.confirmation import Block
 from edge_agent.model.reading import Instant, Quality, Reading, Scalar, TagRef

@@ -1,0 +1,53 @@
+"""What a meter finds in its readings, in raw units of its signal: no order, lot, material or event is known here."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from edge_agent.model.movement import Cause, Flag
+from edge_agent.model.value import value
+
+
+@value
+class Delta:
+    """Units that ran through the meter for certain, between two positions of one epoch."""
+
+    epoch: int
+    from_position: int
+    to_position: int
+    since: datetime
+    until: datetime
+    raw_before: int
+    raw_after: int
+    samples: int
+    flags: tuple[Flag, ...] = ()
+
+
+@value
+class Doubt:
+    """A quantity that the evidence does not prove: candidates in raw units, each with its reason."""
+
+    cause: Cause
+    candidates: tuple[tuple[int, str], ...]
+    at: Delta
+    """Where it happened: the epoch that ended, at the position it left (`from` = `to`)."""
+    message: str
+
+
+@value
+class Hole:
+    """Units that nobody could see, within bounds in raw units (`maximum` None: unbounded).
+
+    `seen` of the same interval were counted all the same, and are booked.
+    """
+
+    cause: Cause
+    minimum: int
+    maximum: int | None
+    since: datetime
+    until: datetime
+    message: str
+    seen: int = 0
+
+
+Finding = Delta | Doubt | Hole

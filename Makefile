@@ -9,7 +9,7 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3.14 pyth
 	&& echo $$python && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo shift test bench lint format clean
+.PHONY: help demo plants shift test bench lint format clean
 
 help: ## list the commands
 	@sed -n "s/^\([a-z-]*\):.*## /  make \1\t/p" Makefile | expand -t 16
@@ -22,6 +22,9 @@ test: $(TOOLS) ## run the tests; ARGS="-k name" for some of them
 
 bench: $(AGENT) ## what the agent costs, beside raw ceilings of the same run; ARGS="engine --json FILE" for some
 	$(BIN)/python -m benchmarks $(ARGS)
+
+plants: $(TOOLS) ## 3,000 plants made up at random: do the books agree with what truly moved?
+	PYTHONPATH=.:simulators $(BIN)/python -m tests.plants $(ARGS)
 
 shift: $(TOOLS) ## eight hours of movements in ten minutes with everything going wrong once: exact, and flat?
 	PYTHONPATH=.:simulators $(BIN)/python -m tests.system.hard_shift --for 600 $(ARGS)

@@ -1,0 +1,48 @@
+"""What an agent, or a historian, would have kept of a plant's signals: JSON Lines, one reading a line."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+BEGIN = datetime(2026, 3, 2, 11, 0, tzinfo=UTC)
+"""A Monday, noon in Berlin."""
+Value = int | Decimal | bool | str | None
+
+
+class Recording:
+    """Lines in the order of their time; `now` is seconds since `BEGIN`."""
+
+    def __init__(self, source: str) -> None:
+        self.now = Decimal(0)
+        self._source = source
+        self._lines: list[str] = []
+
+    @property
+    def text(self) -> str:
+        """The whole file."""
+        return "".join(f"{line}\n" for line in self._lines)
+
+    def read(self, tag: str, value: Value, quality: str = "good") -> None:
+        """One reading of a tag, now; the device stamps it with the same time."""
+        shown = "null" if value is None else f"{value:f}" if isinstance(value, Decimal) else json.dumps(value)
+        head = f'{{"t": "{self._stamp()}", "st": "{self._stamp()}", "tag": "{self._source}.{tag}"'
+        self._lines.append(f'{head}, "v": {shown}, "q": "{quality}"}}')
+
+    def lost(self) -> None:
+        """The session ends."""
+        self._lines.append(json.dumps({"t": self._stamp(), "source": self._source, "state": "lost"}))
+
+    def up(self, started: Decimal) -> None:
+        """A session begins, with a device that was started `started` seconds after `BEGIN`."""
+        line = {"t": self._stamp(), "source": self._source, "state": "up", "start_time": _stamp(started)}
+        self._lines.append(json.dumps(line))
+
+    def _stamp(self) -> str:
+        return _stamp(self.now)
+
+
+def _stamp(seconds: Decimal) -> str:
+    moment = BEGIN + timedelta(microseconds=int(seconds * 1_000_000))
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,57 @@
+"""300 plants of 50 steps each: what is booked, in review and in gaps accounts for what truly moved."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edge_agent.derivation import counter, posting
+from edge_agent.derivation.enrich import attribute
+from tests.plants.tally import tally
+
+PLANTS, PARTS = 300, 10
+Patch = pytest.MonkeyPatch
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", range(PARTS))
+def test_the_books_agree_with_what_truly_moved(part: int, tmp_path: Path) -> None:
+    assert tally(range(part, PLANTS, PARTS), tmp_path).wrong == []
+
+
+def takes_every_fall_for_a_reset(patch: Patch) -> None:
+    def observe(spec: Any, _unproven: Any, state: Any, seen: Any) -> Any:
+        fell = seen.raw < state.last_raw
+        begun = replace(state, epoch=state.epoch + 1, first_raw=0, last_raw=0) if fell else state
+        return counter._book(spec, begun, seen, seen.raw - begun.last_raw, ())
+
+    patch.setattr(counter, "observe", observe)
+
+
+def forgets_what_ran_unseen(patch: Patch) -> None:
+    patch.setattr(counter, "_progress", lambda _spec, state, seen, *_rest: (counter._advance(state, seen), ()))
+
+
+def guesses_the_order(patch: Patch) -> None:
+    def newest(rule: Any, state: Any, since: Any, until: Any, brief: Any) -> Any:
+        right = attribute(rule, state, since, until, brief)
+        return replace(right, orders=(state.history[0][0],) if state is not None else right.orders)
+
+    patch.setattr(posting, "attribute", newest)
+
+
+def is_silent_about_doubts(patch: Patch) -> None:
+    patch.setattr(posting, "_doubt", lambda *_about: None)
+
+
+@pytest.mark.parametrize(
+    "plant", [takes_every_fall_for_a_reset, forgets_what_ran_unseen, guesses_the_order, is_silent_about_doubts]
+)
+def test_a_planted_bug_is_found(plant: Callable[[Patch], None], monkeypatch: Patch, tmp_path: Path) -> None:
+    plant(monkeypatch)
+
+    assert tally(range(20), tmp_path, 20).wrong

@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
+from typing import Protocol
 
 from edge_agent.config.tagmap import Cadence, Rule, TagMap
 from edge_agent.derivation.timetable import Day, day_of
@@ -29,9 +30,11 @@ from edge_agent.model.movement import (
     Verdict,
 )
 from edge_agent.model.outcome import LineMark, Outcome
+from edge_agent.model.reading import Reading
 from edge_agent.model.state import RuleState, State
 
 _NANO = 10**9
+_ONE = Decimal(1)
 
 
 def exact(raw: int | Decimal, factor: Fraction) -> Decimal:
@@ -49,6 +52,29 @@ def exact(raw: int | Decimal, factor: Fraction) -> Decimal:
     return Decimal(whole) if rest == 0 else Decimal(scaled.numerator).scaleb(-9).normalize()
 
 
+def total(one: Decimal, other: Decimal) -> Decimal:
+    """The sum, without zeros at its end: however it was added up, it looks alike."""
+    both = one + other
+    return both if both.as_tuple().exponent == 0 else _plain(both)
+
+
+def _plain(value: Decimal) -> Decimal:
+    short = value.normalize()
+    return short.quantize(_ONE) if short == short.to_integral_value() else short
+
+
+class Running(Protocol):
+    """What one rule has added up since it was last in the books (see `steady`)."""
+
+    def take(self, work: Books, reading: Reading, time: datetime) -> bool:
+        """Add a reading up; False where it may say more than that the meter ran on."""
+        ...
+
+    def close(self, work: Books) -> None:
+        """Put it there."""
+        ...
+
+
 class Books:
     """One fold's working copy: the branch of the state it writes to, and the outcome it fills."""
 
@@ -58,6 +84,9 @@ class Books:
         self._base_held = state.held
         self.outcome = Outcome()
         self._day: Day | None = None
+        self.runs: dict[str, Running] = {}
+        self.context = 0
+        """Grows with each change of what quantities belong to."""
 
     def day(self, moment: datetime) -> Day:
         """The posting day that `moment` lies in; nearly always that of the moment before."""
@@ -67,7 +96,16 @@ class Books:
 
     def rule(self, name: str) -> RuleState:
         """What a rule remembers; empty before its first input."""
+        run = self.runs.pop(name, None)
+        if run is not None:
+            run.close(self)
         return self.state.rules.get(name, RuleState())
+
+    def close(self) -> None:
+        """Put what is still being added up into the books."""
+        for run in self.runs.values():
+            run.close(self)
+        self.runs.clear()
 
     def held(self) -> list[str]:
         """Rules that may wait for time, by name: those that did, and those that this fold has made wait."""
@@ -236,7 +274,7 @@ def _merge(last: Line, line: Line) -> Line | None:
     )
     return Line(
         last.key,
-        last.quantity + line.quantity,
+        total(last.quantity, line.quantity),
         last.unit,
         last.source_quantity + line.source_quantity,
         last.source_unit,

@@ -79,6 +79,7 @@ class Engine:
         work = Books(self._map, state)
         for item in self._context_first(inputs):
             self._step(work, item)
+        work.close()
         work.outcome.changed = work.state.own()
         return work.outcome
 
@@ -127,6 +128,7 @@ class Engine:
             changed = with_order(work.state.orders.get(reading.tag), reading, time)
             if changed is not None:
                 work.state.orders[reading.tag] = changed
+                work.context += 1
         if reading.tag in self._by_epoch_tag and reading.quality is Quality.GOOD:
             known = work.state.tags.get(reading.tag)
             if known is None or known.value != reading.value:

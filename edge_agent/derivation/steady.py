@@ -1,7 +1,9 @@
 """A counter that runs on as it did: what nearly every reading says, in one go instead of in all the steps.
 
-Nothing is decided here that `counting` would not decide alike: whatever is not plain (a doubt, a gap, another order or
-posting day, a first line, a limit) is left to it. A test folds the same inputs both ways.
+Within one fold the readings of such a counter are only added up; what they come to is put into the books once, when
+anything else asks for the rule, or at the end. Nothing is decided here that `counting` would not decide alike: whatever
+is not plain (a doubt, a gap, another order or posting day, a first line, a limit) is left to it. A test folds the same
+inputs both ways.
 """
 
 from __future__ import annotations
@@ -9,18 +11,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from fractions import Fraction
-from math import lcm
+from math import ceil, floor, lcm
 
 from edge_agent.config.signals import Counter
 from edge_agent.config.tagmap import Rule, Tag, TagMap
-from edge_agent.derivation.booking import Books, exact
+from edge_agent.derivation.booking import Books, exact, total
 from edge_agent.model.movement import Evidence, Line, LineState
 from edge_agent.model.outcome import EpochMark, LineMark
-from edge_agent.model.reading import Quality, Reading
+from edge_agent.model.reading import Instant, Quality, Reading
 from edge_agent.model.state import CounterState, RuleState
 
 _NANO = 10**9
 _MICROSECOND = timedelta(microseconds=1)
+_GOOD = Quality.GOOD
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +31,7 @@ class Steady:
     """A counter rule with what it comes to, once for all readings.
 
     In whole numbers, `delta` raw units fit into `elapsed` nanoseconds if delta x unit <= burst + rate x elapsed; `rate`
-    None bounds nothing. `settle` is in nanoseconds.
+    None bounds nothing. `settle` is in nanoseconds; `lowest` to `highest` are the raw values that are readings.
     """
 
     rule: Rule
@@ -39,155 +42,206 @@ class Steady:
     rate: int | None
     settle: int
     modulus: int
+    lowest: int | None
+    highest: int | None
 
     @classmethod
     def of(cls, rule: Rule, tag_map: TagMap) -> Steady | None:
         """Prepare `rule`; None where there is no short cut for it."""
         spec = rule.signal
-        if not isinstance(spec, Counter):
+        if not isinstance(spec, Counter) or rule.max_qty is not None:
             return None
+        tag = tag_map.tags[spec.tag]
         rate, burst = Fraction(spec.max_rate or 0), Fraction(spec.burst)
         unit = lcm(rate.denominator, burst.denominator)
+        lowest, highest = _bounds(tag)
+        if spec.wraps_at is not None:
+            highest = spec.wraps_at - 1 if highest is None else min(highest, spec.wraps_at - 1)
         return cls(
             rule=rule,
             spec=spec,
-            tag=tag_map.tags[spec.tag],
+            tag=tag,
             unit=unit * _NANO,
             burst=int(burst * unit * _NANO),
             rate=None if spec.max_rate is None else int(rate * unit),
             settle=int(spec.settle.total_seconds() * _NANO),
             modulus=spec.modulus or 0,
+            lowest=lowest,
+            highest=highest,
         )
 
 
-@dataclass(slots=True)
-class _Step:
-    """One reading beside what is remembered: `delta` raw units ran in `since` to `time`."""
+def _bounds(tag: Tag) -> tuple[int | None, int | None]:
+    """The tag's range in raw units."""
+    if tag.range is None:
+        return None, None
+    low, high = (Fraction(bound) / Fraction(tag.scale) for bound in tag.range)
+    return ceil(low), floor(high)
 
-    one: Steady
-    known: RuleState
-    state: CounterState
-    reading: Reading
-    raw: int
-    since: datetime
-    time: datetime
+
+class Run:
+    """What one fold has seen of a steady counter, and not yet put into the books.
+
+    It holds as long as what is counted lies in (`since`, `until`): the order's time and the posting day of the open
+    line, whose next growth it is. `line` None: nothing may be counted, for there is no open line that could grow.
+    """
+
+    __slots__ = (
+        *("at", "context", "delta", "grew", "grown", "known", "line"),
+        *("one", "raw", "since", "state", "time", "until"),
+    )
+
+    def __init__(self, work: Books, one: Steady, known: RuleState, state: CounterState) -> None:
+        self.one = one
+        self.known = known
+        self.state = state
+        self.raw = state.last_raw
+        self.at = state.last_at
+        self.time = state.last_time
+        self.delta = 0
+        self.grown = 0
+        self.context = work.context
+        self.line: Line | None = None
+        self.since = self.until = self.grew = state.last_time
+
+    def take(self, work: Books, reading: Reading, time: datetime) -> bool:
+        """Count a reading that says nothing but that the counter ran on, or stood; False where it may say more."""
+        one, raw = self.one, reading.value
+        if type(raw) is not int or reading.quality is not _GOOD or self.context != work.context:
+            return False
+        delta = raw - self.raw
+        if delta < 0 or not self._fits(work, reading, delta, time):
+            return False
+        if delta:
+            since = self.time
+            if reading.continuous:
+                since = max(since, time - one.spec.sampling)
+            since = min(since, time)
+            line = self.line or self._open(work, time)
+            if line is None or since < self.since or time >= self.until:
+                return False
+            if reading.status not in line.evidence.status_codes:
+                return False
+            self.line = line
+            self.delta += delta
+            self.grown += 1
+            self.raw = raw
+            self.grew = time
+        self.at = reading.received
+        self.time = time
+        return True
+
+    def _fits(self, work: Books, reading: Reading, delta: int, time: datetime) -> bool:
+        """Whether the counter can have run so far: `counter.stood_still`, `counting._elapsed` and the band, in one."""
+        one, at, last, raw = self.one, reading.received, self.at, self.raw + delta
+        if at is not last and at.boot_id != last.boot_id:
+            return False
+        if (one.highest is not None and raw > one.highest) or (one.lowest is not None and raw < one.lowest):
+            return False
+        if one.rate is None or not delta:
+            return True
+        elapsed = at.monotonic_ns - last.monotonic_ns
+        if reading.continuous and elapsed > one.settle:
+            elapsed = one.settle
+        elif elapsed == 0:
+            elapsed = self._claimed(work, at, time)
+        return delta * one.unit <= one.burst + one.rate * max(elapsed, 0)
+
+    def _claimed(self, work: Books, at: Instant, time: datetime) -> int:
+        """Nanoseconds between two values of one delivery: source time, capped by the time since the one before."""
+        claimed = (time - self.time) // _MICROSECOND * 1000
+        before = work.state.sources[self.one.tag.ref.source].before
+        if before is None:
+            return claimed
+        return min(claimed, at.monotonic_ns - before.monotonic_ns) if before.boot_id == at.boot_id else 0
+
+    def _open(self, work: Books, time: datetime) -> Line | None:
+        """The open line, if what ran until `time` may grow it; None where another has to be begun, or one is due."""
+        rule, pending, day = self.one.rule, self.known.pending, work.day(time)
+        due = work.state.cadences.get(rule.cadence.name)
+        if not pending or due is None or due.due is None:
+            return None
+        line, self.since, self.until, order = pending[-1], day.starts, day.ends, None
+        if rule.order is not None:
+            orders = work.state.orders.get(rule.order)
+            if orders is None:
+                return None
+            order, began = orders.history[-1]
+            self.since = max(began, day.starts)
+        key, proof = line.key, line.evidence
+        same = (
+            key.order == order
+            and key.posting_day == day.date
+            and key.material == rule.material.number
+            and key.event is rule.event
+            and (key.from_, key.to, key.container, key.rule) == (rule.from_, rule.to, None, rule.name)
+            and (line.unit, line.source_unit) == (rule.material.unit.name, rule.source_unit.name)
+            and proof.epoch == self.state.epoch
+            and proof.to_position == self.state.last_raw + self.state.wraps * self.one.modulus
+        )
+        return line if same else None
+
+    def close(self, work: Books) -> None:
+        """Put what was added up into the books."""
+        one, state, name = self.one, self.state, self.one.rule.name
+        pending = self.known.pending
+        if self.line is not None and self.delta:
+            grown = self._grown_line(self.line)
+            pending = (*pending[:-1], grown)
+            work.outcome.lines[name, grown.evidence.epoch, grown.evidence.from_position] = LineMark(
+                grown, LineState.PENDING
+            )
+            work.count(name, "booked", self.grown)
+        after = CounterState(state.epoch, state.first_raw, self.raw, state.wraps, self.at, self.time)
+        work.state.rules[name] = RuleState(after, pending, self.known.serial)
+        work.outcome.epochs[name, after.epoch] = EpochMark(
+            name, after.epoch, after.first_raw, self.raw, after.wraps, one.modulus
+        )
+
+    def _grown_line(self, line: Line) -> Line:
+        one, proof = self.one, line.evidence
+        return Line(
+            line.key,
+            total(line.quantity, exact(self.delta, one.rule.factor)),
+            line.unit,
+            line.source_quantity + self.delta * one.tag.scale,
+            line.source_unit,
+            line.start_time,
+            self.grew,
+            Evidence(
+                proof.epoch,
+                proof.from_position,
+                proof.to_position + self.delta,
+                proof.first_time,
+                self.grew,
+                proof.samples + self.grown,
+                proof.raw_before,
+                str(self.raw),
+                proof.status_codes,
+                proof.flags,
+            ),
+        )
 
 
 def run_on(work: Books, one: Steady, reading: Reading, time: datetime) -> bool:
     """Count a reading that says nothing but that the counter ran on, or stood; False where it may say more."""
     name = one.rule.name
-    known, raw = work.state.rules.get(name), reading.value
-    state = None if known is None else known.signal
-    if known is None or type(state) is not CounterState or type(raw) is not int or not _is_plain(state, reading):
-        return False
-    delta, since = raw - state.last_raw, state.last_time
-    if reading.continuous:
-        since = max(since, time - one.spec.sampling)
-    step = _Step(one, known, state, reading, raw, min(since, time), time)
-    if delta < 0 or not _fits(work, step, delta) or not _one_order(work, step):
-        return False
-    pending = known.pending
-    if delta:
-        grown = _grown(work, step, delta)
-        if grown is None:
+    run = work.runs.get(name)
+    if run is None:
+        known = work.state.rules.get(name)
+        state = None if known is None else known.signal
+        if known is None or type(state) is not CounterState or not _is_plain(work, one, state):
             return False
-        pending = (*pending[:-1], grown)
-        proof = grown.evidence
-        work.outcome.lines[name, proof.epoch, proof.from_position] = LineMark(grown, LineState.PENDING)
-        work.count(name, "booked")
-    after = CounterState(state.epoch, state.first_raw, raw, state.wraps, reading.received, time)
-    work.state.rules[name] = RuleState(after, pending, known.serial)
-    mark = EpochMark(name, after.epoch, after.first_raw, raw, after.wraps, one.modulus)
-    work.outcome.epochs[name, after.epoch] = mark
-    return True
+        run = Run(work, one, known, state)
+        if not run.take(work, reading, time):
+            return False
+        work.runs[name] = run
+        return True
+    return run.take(work, reading, time)
 
 
-def _is_plain(state: CounterState, reading: Reading) -> bool:
-    """Whether the reading is good and nothing is open: no hold, no sign of a reset, nothing unseen, no restore."""
-    is_open = state.hold or state.reset_signs or state.outage or state.skipped or state.restored
-    return not is_open and reading.quality is Quality.GOOD and reading.received.boot_id == state.last_at.boot_id
-
-
-def _fits(work: Books, step: _Step, delta: int) -> bool:
-    """Whether the counter can have run so far: `counter.stood_still`, `counting._elapsed` and the band, in one."""
-    one, reading, last = step.one, step.reading, step.state.last_at
-    wraps_at = one.spec.wraps_at
-    if (wraps_at is not None and step.raw >= wraps_at) or not one.tag.in_range(step.raw):
+def _is_plain(work: Books, one: Steady, state: CounterState) -> bool:
+    """Whether nothing is open: no hold, no sign of a reset, nothing unseen, no restore, no order to be read first."""
+    if one.rule.order is not None and one.rule.order not in work.state.orders:
         return False
-    if one.rate is None:
-        return True
-    elapsed = reading.received.monotonic_ns - last.monotonic_ns
-    if reading.continuous and elapsed > one.settle:
-        elapsed = one.settle
-    elif elapsed == 0:
-        elapsed = _claimed(work, step)
-    return delta * one.unit <= one.burst + one.rate * max(elapsed, 0)
-
-
-def _claimed(work: Books, step: _Step) -> int:
-    """Nanoseconds between two values of one delivery: source time, capped by the time since the delivery before."""
-    claimed = (step.time - step.state.last_time) // _MICROSECOND * 1000
-    at, before = step.reading.received, work.state.sources[step.reading.tag.source].before
-    if before is None:
-        return claimed
-    return min(claimed, at.monotonic_ns - before.monotonic_ns) if before.boot_id == at.boot_id else 0
-
-
-def _one_order(work: Books, step: _Step) -> bool:
-    """Whether the order that runs now, if orders are run, ran all the time."""
-    order = step.one.rule.order
-    if order is None:
-        return True
-    orders = work.state.orders.get(order)
-    return orders is not None and orders.history[-1][1] <= step.since
-
-
-def _grown(work: Books, step: _Step, delta: int) -> Line | None:
-    """The open line with `delta` more; None where another has to be begun, or something is due."""
-    one, state, pending = step.one, step.state, step.known.pending
-    due = work.state.cadences.get(one.rule.cadence.name)
-    if not pending or one.rule.max_qty is not None or due is None or due.due is None:
-        return None
-    last = pending[-1]
-    proof = last.evidence
-    position = state.last_raw + state.wraps * one.modulus
-    follows = proof.epoch == state.epoch and proof.to_position == position and step.reading.status in proof.status_codes
-    if not follows or not _is_open_for(work, step, last):
-        return None
-    return Line(
-        last.key,
-        last.quantity + exact(delta, one.rule.factor),
-        last.unit,
-        last.source_quantity + delta * one.tag.scale,
-        last.source_unit,
-        last.start_time,
-        step.time,
-        Evidence(
-            proof.epoch,
-            proof.from_position,
-            position + delta,
-            proof.first_time,
-            step.time,
-            proof.samples + 1,
-            proof.raw_before,
-            str(step.raw),
-            proof.status_codes,
-            proof.flags,
-        ),
-    )
-
-
-def _is_open_for(work: Books, step: _Step, line: Line) -> bool:
-    """Whether what ran has the open line's key and units, all of it in its posting day."""
-    rule, key, day = step.one.rule, line.key, work.day(step.time)
-    order = work.state.orders[rule.order].history[-1][0] if rule.order is not None else None
-    return (
-        key.order == order
-        and key.posting_day == day.date
-        and day.starts <= step.since
-        and key.material == rule.material.number
-        and key.event is rule.event
-        and (key.from_, key.to, key.container, key.rule) == (rule.from_, rule.to, None, rule.name)
-        and line.unit == rule.material.unit.name
-        and line.source_unit == rule.source_unit.name
-    )
+    return not (state.hold or state.reset_signs or state.outage or state.skipped or state.restored)

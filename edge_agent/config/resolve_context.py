@@ -6,7 +6,7 @@ from collections.abc import Container
 from dataclasses import dataclass
 
 from edge_agent.config.codes import Code
-from edge_agent.config.conditions import Comparison
+from edge_agent.config.conditions import Condition, Kind
 from edge_agent.config.document_rules import LotTagSection, RuleSection
 from edge_agent.config.findings import shown
 from edge_agent.config.quantities import Quantity
@@ -19,7 +19,7 @@ from edge_agent.model.reading import TagRef
 
 NAMING_TYPES = WHOLE_TYPES | {TagType.STRING}
 """Types that can hold the name of an order or a lot."""
-_KINDS = {"text": frozenset({TagType.STRING}), "number": NUMBER_TYPES, "bool": frozenset({TagType.BOOL})}
+_KINDS = {TagType.STRING: Kind.TEXT, TagType.BOOL: Kind.BOOL} | dict.fromkeys(NUMBER_TYPES, Kind.NUMBER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +94,13 @@ def _check_lot(section: RuleSection, material: Material | None, world: World, pa
         world.report.error((*path, "lot_from"), Code.CONFLICT, message, "use lot_from: {tag: source.tag}")
 
 
-def _check_condition(comparisons: tuple[Comparison, ...], world: World, path: Path) -> None:
-    for comparison in comparisons:
-        needed = f"it is compared with a {comparison.kind}"
-        typed_tag(world, path, comparison.tag, _KINDS[comparison.kind], needed)
+def _check_condition(condition: Condition, world: World, path: Path) -> None:
+    """The tags are there, and what is compared goes together."""
+    tags = [find_tag(world, path, ref) for ref in condition.tags]
+    if None in tags:
+        return
+    kinds = {tag.ref: _KINDS[tag.type] for tag in tags if tag is not None}
+    world.report.attempt(path, condition.check, kinds)
 
 
 def check_former_names(world: World) -> None:

@@ -64,6 +64,11 @@ def check_context(section: RuleSection, material: Material | None, world: World,
     """Everything of a rule that is neither its material nor its signal."""
     if section.order is not None:
         typed_tag(world, (*path, "order"), section.order, NAMING_TYPES, "an order is a string or whole number")
+    if section.operator is not None:
+        typed_tag(world, (*path, "operator"), section.operator, NAMING_TYPES, "an operator is a string or whole number")
+    if section.container is not None and section.handshake is None:
+        text = frozenset({TagType.STRING})
+        typed_tag(world, (*path, "container"), section.container, text, "a container's id is a string")
     _check_lot(section, material, world, path)
     if section.only_while is not None:
         _check_condition(section.only_while, world, (*path, "only_while"))
@@ -74,6 +79,9 @@ def check_context(section: RuleSection, material: Material | None, world: World,
         world.report.error((*path, "once_per", "key"), Code.CONFLICT, message, "add container: source.tag")
     if isinstance(section.lag, Quantity):
         find_unit(world.report, (*path, "lag"), section.lag.unit, world.units)
+        if section.counter is None:
+            message = "only a counter tells when so much has run"
+            world.report.error((*path, "lag"), Code.CONFLICT, message, "give the lag as a time: lag: 45 s")
 
 
 def _check_lot(section: RuleSection, material: Material | None, world: World, path: Path) -> None:
@@ -92,6 +100,12 @@ def _check_lot(section: RuleSection, material: Material | None, world: World, pa
     elif way == "block" and section.handshake is None:
         message = "only a handshake has a block to read the lot from"
         world.report.error((*path, "lot_from"), Code.CONFLICT, message, "use lot_from: {tag: source.tag}")
+    elif way == "block" and section.lot is None:
+        message = "the rule does not say which tag of the block is the lot"
+        world.report.error((*path, "lot_from"), Code.CONFLICT, message, "add lot: source.tag")
+    if section.lot is not None and way != "block":
+        message = "`lot` is read in a handshake's block, and the rule does not take the lot from there"
+        world.report.error((*path, "lot"), Code.CONFLICT, message, "add lot_from: block, or remove it", key=True)
 
 
 def _check_condition(condition: Condition, world: World, path: Path) -> None:

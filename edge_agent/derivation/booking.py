@@ -11,6 +11,7 @@ from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
 
+from edge_agent.config.signals import Handshake
 from edge_agent.config.tagmap import Cadence, Rule, TagMap
 from edge_agent.derivation.timetable import Day, day_of
 from edge_agent.model.event import OPS_STREAM, EventDraft
@@ -82,10 +83,20 @@ class Books:
         key = (rule, what)
         self.outcome.counts[key] = self.outcome.counts.get(key, 0) + by
 
-    def key(self, rule: Rule, order: str | None, until: datetime, container: str | None = None) -> Key:
+    def key(
+        self,
+        rule: Rule,
+        order: str | None,
+        until: datetime,
+        container: str | None = None,
+        *,
+        lot: str | None = None,
+        operator: str | None = None,
+    ) -> Key:
         """The key of a line of `rule` that ends at `until`."""
         day = self.day(until).date
-        return Key(rule.name, rule.event, rule.material.number, order, rule.from_, rule.to, day, container)
+        places = (rule.from_, rule.to, day)
+        return Key(rule.name, rule.event, rule.material.number, order, *places, container, lot, operator)
 
     def line(self, rule: Rule, key: Key, raw: int | Decimal, proof: Evidence) -> Line:
         """A line of `raw` units of the rule's tag, over the interval that its proof states."""
@@ -106,11 +117,20 @@ class Books:
         if self.day(line.start_time).date != line.key.posting_day:
             line = _flagged(line, Flag.SPANS_POSTING_DAY)
         state = self.rule(rule.name)
-        merged = _merge(state.pending[-1], line) if state.pending else None
+        merged = _merge(rule, state.pending[-1], line) if state.pending else None
         pending = (*state.pending[:-1], merged) if merged is not None else (*state.pending, line)
-        self.put(rule.name, replace(state, pending=pending))
+        self.put(rule.name, replace(state, pending=pending, excluded=None))
         self._mark(pending[-1], LineState.PENDING)
         self.count(rule.name, "booked")
+
+    def exclude(self, rule: Rule, line: Line) -> None:
+        """Account for what a condition leaves out: a line of the ledger that no event ever carries."""
+        state = self.rule(rule.name)
+        merged = _merge(rule, state.excluded, line) if state.excluded is not None else None
+        kept = merged if merged is not None else line
+        self.put(rule.name, replace(state, excluded=kept))
+        self._mark(kept, LineState.EXCLUDED)
+        self.count(rule.name, "excluded")
 
     def keep_pending(self, line: Line) -> None:
         """The ledger's place of a line that stays pending after another part of it was cut."""
@@ -215,12 +235,16 @@ def _union(ours: tuple[Flag, ...], theirs: tuple[Flag, ...]) -> tuple[Flag, ...]
     return ours if ours == theirs or not theirs else tuple(dict.fromkeys((*ours, *theirs)))
 
 
-def _merge(last: Line, line: Line) -> Line | None:
-    """Both as one line, if they continue each other under one key; else None."""
+def _merge(rule: Rule, last: Line, line: Line) -> Line | None:
+    """Both as one line, if they continue each other under one key; else None.
+
+    A confirmation of a container is a movement of its own.
+    """
     ours, theirs = last.evidence, line.evidence
     follows = ours.epoch == theirs.epoch and ours.to_position == theirs.from_position
     measured_alike = (last.unit, last.source_unit) == (line.unit, line.source_unit)
-    if not follows or last.key != line.key or last.key.container is not None or not measured_alike:
+    apart = isinstance(rule.signal, Handshake) and last.key.container is not None
+    if not follows or last.key != line.key or apart or not measured_alike:
         return None
     proof = Evidence(
         epoch=ours.epoch,

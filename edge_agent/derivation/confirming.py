@@ -10,7 +10,8 @@ from edge_agent.config.signals import Handshake
 from edge_agent.config.tagmap import Rule
 from edge_agent.derivation import cadence, confirmed
 from edge_agent.derivation.booking import Books, exact
-from edge_agent.derivation.enrich import Attribution, attribute, event_time
+from edge_agent.derivation.context import Attribution, attribute, settings_in
+from edge_agent.derivation.enrich import event_time
 from edge_agent.model.confirmation import Acknowledge, Block, Released, Result
 from edge_agent.model.movement import Candidate, Cause, Evidence, Key
 from edge_agent.model.outcome import EpochMark, NaturalKey
@@ -55,8 +56,9 @@ def confirm(work: Books, one: HandshakeRule, block: Block) -> None:
     before = one.state(work)
     block = _checked(work, one, block)
     verdict = confirmed.confirm(one.spec, before, block)
-    if _whose(work, one.rule, _time(work, one, block)).cause is Cause.ORDER_UNKNOWN:
-        verdict = _without_order(verdict)
+    whose = _whose(work, one.rule, _time(work, one, block))
+    if whose.cause is not None:
+        verdict = _in_doubt(verdict, whose.cause)
     if verdict.state != before:
         one.keep(work, verdict.state)
     for found in verdict.findings:
@@ -81,12 +83,11 @@ def _checked(work: Books, one: HandshakeRule, block: Block) -> Block:
     return replace(block, values={**block.values, reading.tag: replace(reading, quality=Quality.BAD)})
 
 
-def _without_order(verdict: confirmed.Verdict) -> confirmed.Verdict:
-    """What is certain but for its order is for a person to decide."""
+def _in_doubt(verdict: confirmed.Verdict, cause: Cause) -> confirmed.Verdict:
+    """What is certain but for its order, or whether its condition lets it count, is for a person to decide."""
+    why = f"its {cause.removesuffix('-unknown')} was not known yet"
     findings = tuple(
-        confirmed.Suspicion(
-            found.place, Cause.ORDER_UNKNOWN, found.quantity, found.container, "its order tag was not read yet"
-        )
+        confirmed.Suspicion(found.place, cause, found.quantity, found.container, why)
         if isinstance(found, confirmed.Booking)
         else found
         for found in verdict.findings
@@ -121,6 +122,9 @@ def _finding(work: Books, one: HandshakeRule, block: Block, state: HandshakeStat
             line = work.line(rule, _key(work, rule, time, found.container), found.quantity, proof)
             name = f"{rule.name}/{found.place.epoch}/{found.place.to_position}"
             work.outcome.natural_keys.append(NaturalKey(rule.name, name, state.content))
+            if _whose(work, rule, time).first.runs is False:
+                work.exclude(rule, line)
+                return
             work.book(rule, line)
             cadence.schedule(work, (rule,), block.received.wall)
         case confirmed.Suspicion():
@@ -150,12 +154,12 @@ def _time(work: Books, one: HandshakeRule, block: Block) -> datetime:
 
 
 def _key(work: Books, rule: Rule, time: datetime, container: str | None) -> Key:
-    return work.key(rule, _whose(work, rule, time).orders[0], time, container)
+    whose = _whose(work, rule, time).first
+    return work.key(rule, whose.order, time, container, lot=whose.lot, operator=whose.operator)
 
 
 def _whose(work: Books, rule: Rule, time: datetime) -> Attribution:
-    known = work.state.orders.get(rule.order) if rule.order is not None else None
-    return attribute(rule, known, time, time, timedelta(0))
+    return attribute(rule, settings_in(rule, work.state, time, time), timedelta(0), timedelta(0))
 
 
 def _evidence(block: Block, place: confirmed.Place, time: datetime) -> Evidence:

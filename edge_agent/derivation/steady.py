@@ -6,17 +6,18 @@ posting day, a first line, a limit) is left to it. A test folds the same inputs 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from fractions import Fraction
 from math import lcm
 
 from edge_agent.config.signals import Counter
-from edge_agent.config.tagmap import Rule, Tag, TagMap
+from edge_agent.config.tagmap import LotWay, Rule, Tag, TagMap
 from edge_agent.derivation.booking import Books, exact
 from edge_agent.model.movement import Evidence, Line, LineState
 from edge_agent.model.outcome import EpochMark, LineMark
-from edge_agent.model.reading import Quality, Reading
+from edge_agent.model.reading import Quality, Reading, TagRef
 from edge_agent.model.state import CounterState, RuleState
 
 _NANO = 10**9
@@ -28,7 +29,8 @@ class Steady:
     """A counter rule with what it comes to, once for all readings.
 
     In whole numbers, `delta` raw units fit into `elapsed` nanoseconds if delta x unit <= burst + rate x elapsed; `rate`
-    None bounds nothing. `settle` is in nanoseconds.
+    None bounds nothing. `settle` is in nanoseconds. `contexts` are the order's and the lot's tag; `gates` the
+    conditions by their text, with the truth that lets run.
     """
 
     rule: Rule
@@ -39,12 +41,17 @@ class Steady:
     rate: int | None
     settle: int
     modulus: int
+    contexts: tuple[TagRef, ...] = ()
+    gates: tuple[tuple[str, bool], ...] = ()
+    lot: TagRef | None = None
 
     @classmethod
     def of(cls, rule: Rule, tag_map: TagMap) -> Steady | None:
         """Prepare `rule`; None where there is no short cut for it."""
         spec = rule.signal
-        if not isinstance(spec, Counter):
+        if not isinstance(spec, Counter) or rule.lag or rule.container is not None or rule.operator is not None:
+            return None
+        if isinstance(rule.lot_from, LotWay):
             return None
         rate, burst = Fraction(spec.max_rate or 0), Fraction(spec.burst)
         unit = lcm(rate.denominator, burst.denominator)
@@ -57,7 +64,17 @@ class Steady:
             rate=None if spec.max_rate is None else int(rate * unit),
             settle=int(spec.settle.total_seconds() * _NANO),
             modulus=spec.modulus or 0,
+            contexts=tuple(tag for tag in (rule.order, rule.lot_tag) if tag is not None),
+            lot=rule.lot_tag,
+            gates=tuple(_gates(rule)),
         )
+
+
+def _gates(rule: Rule) -> Iterator[tuple[str, bool]]:
+    if rule.only_while is not None:
+        yield rule.only_while.text, True
+    if rule.pause is not None:
+        yield rule.pause.when.text, False
 
 
 @dataclass(slots=True)
@@ -84,10 +101,12 @@ def run_on(work: Books, one: Steady, reading: Reading, time: datetime) -> bool:
     if reading.continuous:
         since = max(since, time - one.spec.sampling)
     step = _Step(one, known, state, reading, raw, min(since, time), time)
-    if delta < 0 or not _fits(work, step, delta) or not _one_order(work, step):
+    if delta < 0 or not _fits(work, step, delta) or not _one_setting(work, step):
         return False
     pending = known.pending
+    excluded = known.excluded
     if delta:
+        excluded = None
         grown = _grown(work, step, delta)
         if grown is None:
             return False
@@ -96,7 +115,7 @@ def run_on(work: Books, one: Steady, reading: Reading, time: datetime) -> bool:
         work.outcome.lines[name, proof.epoch, proof.from_position] = LineMark(grown, LineState.PENDING)
         work.count(name, "booked")
     after = CounterState(state.epoch, state.first_raw, raw, state.wraps, reading.received, time)
-    work.state.rules[name] = RuleState(after, pending, known.serial)
+    work.state.rules[name] = RuleState(after, pending, known.serial, excluded)
     mark = EpochMark(name, after.epoch, after.first_raw, raw, after.wraps, one.modulus)
     work.outcome.epochs[name, after.epoch] = mark
     return True
@@ -133,13 +152,18 @@ def _claimed(work: Books, step: _Step) -> int:
     return min(claimed, at.monotonic_ns - before.monotonic_ns) if before.boot_id == at.boot_id else 0
 
 
-def _one_order(work: Books, step: _Step) -> bool:
-    """Whether the order that runs now, if orders are run, ran all the time."""
-    order = step.one.rule.order
-    if order is None:
-        return True
-    orders = work.state.orders.get(order)
-    return orders is not None and orders.history[-1][1] <= step.since
+def _one_setting(work: Books, step: _Step) -> bool:
+    """Whether order, lot and conditions are what they were all the time, and the conditions let run."""
+    since = step.since
+    for tag in step.one.contexts:
+        known = work.state.contexts.get(tag)
+        if known is None or known.history[-1][1] > since:
+            return False
+    for text, lets_run in step.one.gates:
+        truths = work.state.conditions.get(text)
+        if truths is None or truths.history[-1][1] > since or truths.history[-1][0] is not lets_run:
+            return False
+    return True
 
 
 def _grown(work: Books, step: _Step, delta: int) -> Line | None:
@@ -180,9 +204,11 @@ def _grown(work: Books, step: _Step, delta: int) -> Line | None:
 def _is_open_for(work: Books, step: _Step, line: Line) -> bool:
     """Whether what ran has the open line's key and units, all of it in its posting day."""
     rule, key, day = step.one.rule, line.key, work.day(step.time)
-    order = work.state.orders[rule.order].history[-1][0] if rule.order is not None else None
+    contexts = work.state.contexts
     return (
-        key.order == order
+        key.order == (contexts[rule.order].history[-1][0] if rule.order is not None else None)
+        and key.lot == (contexts[step.one.lot].history[-1][0] if step.one.lot is not None else None)
+        and key.operator is None
         and key.posting_day == day.date
         and day.starts <= step.since
         and key.material == rule.material.number

@@ -32,6 +32,10 @@ class Flag(StrEnum):
     SPANNED_OUTAGE = "spannedOutage"
     SPANS_POSTING_DAY = "spansPostingDay"
     STRADDLED_ORDER = "straddledOrder"
+    STRADDLED_LOT = "straddledLot"
+    STRADDLED_CONTAINER = "straddledContainer"
+    STRADDLED_OPERATOR = "straddledOperator"
+    STRADDLED_CONDITION = "straddledCondition"
     UNPROVEN = "unproven"
     WRAPPED = "wrapped"
     GLITCH = "glitch"
@@ -60,6 +64,7 @@ class Key:
     posting_day: date
     container: str | None = None
     lot: str | None = None
+    operator: str | None = None
 
 
 @value
@@ -116,7 +121,13 @@ class Cause(StrEnum):
     REVIEW_OVER = "review-over"
     UNPROVEN = "unproven"
     STRADDLED_ORDER = "straddled-order"
+    STRADDLED_LOT = "straddled-lot"
+    STRADDLED_CONTAINER = "straddled-container"
+    STRADDLED_CONDITION = "straddled-condition"
     ORDER_UNKNOWN = "order-unknown"
+    LOT_UNKNOWN = "lot-unknown"
+    CONTAINER_UNKNOWN = "container-unknown"
+    CONDITION_UNKNOWN = "condition-unknown"
     STRADDLED_DAY = "straddled-day"
     RESTORED = "restored"
     RESET = "reset"

@@ -121,7 +121,6 @@ def test_the_complete_example_is_valid_and_what_is_not_run_is_named(full_line: s
         ("04", "density"),
         ("04", "lot-tracked materials"),
         ("09", "lot_from"),
-        ("09", "only_while"),
         ("09", "once_per"),
     ]
     assert (loaded.tags, loaded.rules) == (12, 4)
@@ -244,17 +243,7 @@ def test_a_rules_words_and_where_their_defaults_come_from(bottling_line: str, lo
         (("counter: " + COUNTER, "level: {tag: filler.preforms_in, refill_min: 5 pcs}"), "level rules"),
         (("counter: " + COUNTER, "flow: {tag: filler.preforms_in, per: min, max_gap: 5 s}"), "flow rules"),
         (("event: consumed", "event: scrapped"), "this event"),
-        (("from: L3-HOPPER", "from: L3-HOPPER\n    lag: 45 s"), "lag"),
-        (("from: L3-HOPPER", "from: L3-HOPPER\n    lag: 320 pcs"), "lag"),
         (("from: L3-HOPPER", "from: L3-HOPPER\n    lot_from: fifo"), "lot_from"),
-        (
-            ("from: L3-HOPPER", "from: L3-HOPPER\n    pause_while: {when: filler.pal_seq > 5, on_resume: rebase}"),
-            "pause_while",
-        ),
-        (
-            ("every 5 s, stream: routine}", "every 5 s, stream: routine, or_at: [lot-change]}"),
-            "cutting when the lot changes",
-        ),
     ],
 )
 def test_what_this_version_does_not_run_is_said_and_left_out(
@@ -374,3 +363,26 @@ def test_modbus_devices(address: str, expected: tuple[object, ...], bottling_lin
     tanks = loaded_map(load_text(text)).sources["tanks"]
     assert isinstance(tanks, ModbusSource)
     assert (tanks.url, tanks.timeout, tanks.max_registers, tanks.serial) == expected
+
+
+def test_context_and_conditions_are_resolved(bottling_line: str, load_text: Load) -> None:
+    added = """from: L3-HOPPER
+    operator: filler.pal_sscc
+    container: filler.pal_sscc
+    only_while: filler.order_no != "" and filler.pal_seq in (1, 2)
+    pause_while: {when: filler.pal_cases > 5, on_resume: rebase}
+    lag: 1.5 case"""
+    rule = loaded_map(load_text(bottling_line.replace("from: L3-HOPPER", added, 1))).rules["preforms_used"]
+
+    assert rule.only_while is not None
+    assert rule.only_while.tags == (TagRef("filler", "order_no"), TagRef("filler", "pal_seq"))
+    assert (rule.pause and rule.pause.when.text, rule.pause and rule.pause.rebase) == ("filler.pal_cases > 5", True)
+    assert (rule.operator, rule.container) == (TagRef("filler", "pal_sscc"), TagRef("filler", "pal_sscc"))
+    assert (rule.lag, rule.pipe, rule.time_lag) == (36, 36, timedelta(0))
+
+
+def test_a_lag_may_be_a_time(bottling_line: str, load_text: Load) -> None:
+    text = bottling_line.replace("from: L3-HOPPER", "from: L3-HOPPER\n    lag: 45 s", 1)
+    rule = loaded_map(load_text(text)).rules["preforms_used"]
+
+    assert (rule.pipe, rule.time_lag) == (0, timedelta(seconds=45))

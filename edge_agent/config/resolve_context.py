@@ -94,6 +94,12 @@ def _check_lot(section: RuleSection, material: Material | None, world: World, pa
     elif isinstance(way, LotTagSection):
         place = (*path, "lot_from", "tag")
         typed_tag(world, place, way.tag, NAMING_TYPES, "a lot is a string or whole number")
+    elif way in {"fifo", "blend"} and section.from_ is None:
+        message = f"`{way}` takes the lots of the location it comes from, and the rule has no `from`"
+        world.report.error((*path, "lot_from"), Code.CONFLICT, message, "use lot_from: {tag: source.tag}")
+    elif way == "blend" and section.handshake is not None:
+        message = "a confirmation is one line, and a blend is a line of each lot"
+        world.report.error((*path, "lot_from"), Code.CONFLICT, message, "use lot_from: fifo, block or container")
     elif way == "container" and section.container is None:
         message = "the rule names no container to know the lot from"
         world.report.error((*path, "lot_from"), Code.CONFLICT, message, "add container: source.tag")
@@ -115,6 +121,18 @@ def _check_condition(condition: Condition, world: World, path: Path) -> None:
         return
     kinds = {tag.ref: _KINDS[tag.type] for tag in tags if tag is not None}
     world.report.attempt(path, condition.check, kinds)
+
+
+def check_lot_places(world: World) -> None:
+    """The lots of a material at a location are taken in one way only."""
+    ways: dict[tuple[str, str], tuple[str, str]] = {}
+    for name, section in world.draft.movements.items():
+        if section.lot_from not in {"fifo", "blend"} or section.from_ is None:
+            continue
+        other, way = ways.setdefault((section.from_, section.material), (name, str(section.lot_from)))
+        if way != section.lot_from:
+            message = f"the rule {shown(other)} takes the lots of {shown(section.from_)} as `{way}`"
+            world.report.error(("movements", name, "lot_from"), Code.CONFLICT, message, "take them in one way")
 
 
 def check_former_names(world: World) -> None:

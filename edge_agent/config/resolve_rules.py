@@ -13,7 +13,14 @@ from edge_agent.config.document_rules import SIGNALS, LotTagSection, RuleSection
 from edge_agent.config.findings import one_of, shown
 from edge_agent.config.quantities import MOST_DECIMALS, Quantity, has_few_decimals
 from edge_agent.config.report import Path, Report
-from edge_agent.config.resolve_context import World, check_context, check_former_names, find_tag, typed_tag
+from edge_agent.config.resolve_context import (
+    World,
+    check_context,
+    check_former_names,
+    check_lot_places,
+    find_tag,
+    typed_tag,
+)
 from edge_agent.config.resolve_counters import resolve_counter
 from edge_agent.config.resolve_materials import bridges
 from edge_agent.config.resolve_signals import check_flow, check_level, resolve_handshake
@@ -40,6 +47,7 @@ def resolve_rules(world: World) -> dict[str, Rule]:
     """Every rule that is right and that this version runs."""
     found = {}
     check_former_names(world)
+    check_lot_places(world)
     for name, section in world.draft.movements.items():
         rule = _rule(name, section, world)
         if rule is not None:

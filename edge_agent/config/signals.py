@@ -76,6 +76,11 @@ class Handshake:
     lot: TagRef | None = None
 
     @property
+    def content(self) -> tuple[TagRef, ...]:
+        """The tags of the block that say what moved."""
+        return tuple(tag for tag in (self.quantity, self.container, self.lot) if tag is not None)
+
+    @property
     def measured(self) -> TagRef:
         """The tag whose value becomes the quantity."""
         return self.quantity

@@ -355,6 +355,26 @@ class TagMap:
     ownership: tuple[Ownership, ...] = ()
     snapshots: timedelta = timedelta(hours=1)
     """How often a snapshot of all stocks is sent."""
+    lot_places: Mapping[tuple[str, str], LotWay] = field(init=False)
+    """The (location, material) whose lots are followed, because a rule takes them from there."""
+    lots_by_container: frozenset[str] = field(init=False)
+    """The materials whose lots some rule knows by the container."""
+
+    def __post_init__(self) -> None:
+        rules = self.rules.values()
+        places = {
+            (rule.from_, rule.material.number): rule.lot_from
+            for rule in rules
+            if rule.from_ is not None and rule.lot_from in {LotWay.FIFO, LotWay.BLEND}
+        }
+        by_container = frozenset(rule.material.number for rule in rules if rule.lot_from is LotWay.CONTAINER)
+        object.__setattr__(self, "lot_places", places)
+        object.__setattr__(self, "lots_by_container", by_container)
+
+    def follows_lots(self, rule: Rule) -> bool:
+        """Whether what the rule moves takes from, or adds to, lots that are followed."""
+        places = {(location, rule.material.number) for location in (rule.from_, rule.to)}
+        return not places.isdisjoint(self.lot_places)
 
     @property
     def systems(self) -> frozenset[str]:

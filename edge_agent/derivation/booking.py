@@ -12,7 +12,8 @@ from decimal import Decimal
 from fractions import Fraction
 
 from edge_agent.config.signals import Handshake
-from edge_agent.config.tagmap import Cadence, Rule, TagMap
+from edge_agent.config.tagmap import Cadence, LotWay, Rule, TagMap
+from edge_agent.derivation import lots
 from edge_agent.derivation.timetable import Day, day_of
 from edge_agent.model.event import OPS_STREAM, EventDraft
 from edge_agent.model.movement import (
@@ -26,6 +27,7 @@ from edge_agent.model.movement import (
     Key,
     Line,
     LineState,
+    Notice,
     Review,
     Verdict,
 )
@@ -113,15 +115,79 @@ class Books:
         )
 
     def book(self, rule: Rule, line: Line) -> None:
-        """Add a line to the rule's pending ones: it grows the open line, or closes that and opens its own."""
+        """Add a line to the rule's pending ones, with its lots where what lies at its location tells them."""
+        for one in lots.assigned(self.state, rule, line):
+            self._pend(rule, one)
+            if not _is_open_blend(rule, one):
+                self._moved(one.key, one.quantity, exact=rule.lot_from is LotWay.FIFO)
+        self.count(rule.name, "booked")
+
+    def _pend(self, rule: Rule, line: Line) -> None:
+        """The line grows the open one, or closes that and opens its own."""
         if self.day(line.start_time).date != line.key.posting_day:
             line = _flagged(line, Flag.SPANS_POSTING_DAY)
         state = self.rule(rule.name)
         merged = _merge(rule, state.pending[-1], line) if state.pending else None
+        if merged is not None and _is_open_blend(rule, line) != _is_open_blend(rule, state.pending[-1]):
+            merged = None
         pending = (*state.pending[:-1], merged) if merged is not None else (*state.pending, line)
         self.put(rule.name, replace(state, pending=pending, excluded=None))
         self._mark(pending[-1], LineState.PENDING)
-        self.count(rule.name, "booked")
+        if merged is None and not _is_open_blend(rule, line):
+            self._heed_lot(rule, line)
+
+    def blend(self, rule: Rule, line: Line) -> tuple[Line, ...]:
+        """A line that nothing more is added to, by the lots that were in the tank."""
+        if not _is_open_blend(rule, line):
+            return (line,)
+        parts = tuple(
+            one if one.key.lot is not None else _flagged(one, Flag.LOT_UNKNOWN)
+            for one in lots.blended(self.state, rule, line)
+        )
+        for one in parts:
+            self._moved(one.key, one.quantity, exact=True)
+            self._heed_lot(rule, one)
+        return parts
+
+    def _moved(self, key: Key, quantity: Decimal, *, exact: bool = False) -> None:
+        """Follow what lies where. What pours into a tank closes the open lines of what was drawn from it before.
+
+        `exact`: it was taken from the key's lot and no other, even where that is not known.
+        """
+        if not self.map.lot_places and not self.map.lots_by_container:
+            return
+        if key.to is not None and self.map.lot_places.get((key.to, key.material)) is LotWay.BLEND:
+            for rule in self.map.rules.values():
+                if (rule.from_, rule.material.number) == (key.to, key.material):
+                    self._close_blend(rule)
+        lots.moved(self.map, self.state, key, quantity, exact=exact)
+
+    def _close_blend(self, rule: Rule) -> None:
+        state = self.rule(rule.name)
+        parts = tuple(part for line in state.pending for part in self.blend(rule, line))
+        if len(parts) != len(state.pending) or any(_is_open_blend(rule, line) for line in state.pending):
+            self.put(rule.name, replace(self.rule(rule.name), pending=parts))
+            for part in parts:
+                self._mark(part, LineState.PENDING)
+
+    def entered(self, line: Line) -> None:
+        """What a person has entered moves the lots too."""
+        self._moved(line.key, line.quantity)
+
+    def _heed_lot(self, rule: Rule, line: Line) -> None:
+        """A lot that is not known is booked, for it happened, and said at once (derivation.md, Context)."""
+        if rule.lot_from is not None and line.key.lot is None:
+            message = f"{rule.material.name}: {line.quantity} {line.unit} and what follows have no known lot"
+            self.notice(Cause.LOT_UNKNOWN, line, message)
+
+    def notice(self, cause: Cause, line: Line, message: str) -> None:
+        """Say what a person should know of a line that is booked."""
+        key, state = line.key, self.rule(line.key.rule)
+        self.put(key.rule, replace(state, serial=state.serial + 1))
+        name = f"{key.rule}/notice/{state.serial + 1}"
+        notice = Notice(name, cause, key, line.quantity, line.start_time, line.time, message)
+        self.outcome.events.append(EventDraft(EventType.EXCEPTION, OPS_STREAM, line.time, about=notice))
+        self.count(key.rule, "notice")
 
     def exclude(self, rule: Rule, line: Line) -> None:
         """Account for what a condition leaves out: a line of the ledger that no event ever carries."""
@@ -211,6 +277,17 @@ class Books:
         self.outcome.events.append(EventDraft(EventType.EXCEPTION, OPS_STREAM, span[1], about=gap))
         self.count(rule.name, "gap")
 
+    def _of_one_lot(self, rule: Rule, line: Line) -> Line:
+        """What a person has decided is one line: its lot is known where a single one can have been taken."""
+        if line.key.lot is None and isinstance(rule.lot_from, LotWay):
+            found = lots.assigned(self.state, rule, line)
+            if rule.lot_from is LotWay.BLEND:
+                found = lots.blended(self.state, rule, line)
+            one = found[0].evidence.flags == line.evidence.flags and len(found) == 1
+            line = replace(line, key=replace(line.key, lot=found[0].key.lot if one else None))
+            self._heed_lot(rule, line)
+        return line
+
     def decide(self, decision: Decision, rules: Mapping[str, Rule]) -> None:
         """A person's word on a review: one candidate becomes an event at once, or nothing does."""
         review = decision.review
@@ -221,10 +298,17 @@ class Books:
         self.outcome.events.append(EventDraft(EventType.DECIDED, OPS_STREAM, decision.at, about=decision))
         if decision.verdict is Verdict.ACCEPTED and chosen is not None and quantity > 0:
             line = replace(review.line, key=chosen.key, quantity=quantity, source_quantity=quantity)
-            self.emit(cadence, (replace(line, source_unit=line.unit),), decision)
+            line = self._of_one_lot(rules[review.key.rule], replace(line, source_unit=line.unit))
+            self._moved(line.key, quantity)
+            self.emit(cadence, (line,), decision)
         elif not review.quantity_doubted:
             self._mark(review.line, LineState.REJECTED, review=review.id)
         self.count(review.key.rule, f"review_{decision.verdict}")
+
+
+def _is_open_blend(rule: Rule, line: Line) -> bool:
+    """Whether the line's lots are those of a tank, and not yet told."""
+    return rule.lot_from is LotWay.BLEND and line.key.lot is None and Flag.LOT_UNKNOWN not in line.evidence.flags
 
 
 def _flagged(line: Line, flag: Flag) -> Line:

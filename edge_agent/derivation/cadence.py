@@ -8,7 +8,8 @@ from datetime import date, datetime, timedelta
 from itertools import groupby
 
 from edge_agent.config.signals import Counter
-from edge_agent.config.tagmap import CutAt, Rule
+from edge_agent.config.tagmap import CutAt, LotWay, Rule
+from edge_agent.derivation import lots
 from edge_agent.derivation.booking import Books
 from edge_agent.derivation.context import at
 from edge_agent.derivation.precision import cut_down
@@ -77,14 +78,14 @@ def cut(
                 kept.append(line)
                 continue
             posted, rest = cut_down(rule, line, ended=final or _has_ended(work, rule, line, now))
-            lines += [posted] if posted is not None else []
+            lines += work.blend(rule, posted) if posted is not None else ()
             kept += [rest] if rest is not None else []
             if rest is not None and rest is not line:
                 work.keep_pending(rest)
         if len(kept) != len(state.pending) or any(
             one is not other for one, other in zip(kept, state.pending, strict=True)
         ):
-            work.put(rule.name, replace(state, pending=tuple(kept)))
+            work.put(rule.name, replace(work.rule(rule.name), pending=tuple(kept)))
     for together in _groups(lines):
         work.emit(rules[0].cadence, together)
 
@@ -126,6 +127,10 @@ def _is_over(work: Books, rule: Rule, line: Line, now: datetime, part: str) -> b
     if rule.pipe and part != "container":
         pipe = work.rule(rule.name).pipe
         return pipe is not None and ours != getattr(pipe, part)
+    if part == "lot" and rule.lot_from is LotWay.FIFO:
+        return ours != lots.current(work.state, rule)
+    if part == "lot" and rule.lot_from is LotWay.BLEND:
+        return ours is not None
     tag = {"order": rule.order, "lot": rule.lot_tag, "container": rule.container}[part]
     known = None if tag is None else work.state.contexts.get(tag)
     if known is None:

@@ -53,6 +53,7 @@ def enter(work: Books, entered: Entered) -> None:
     work.outcome.lines[RULE, epoch, place] = LineMark(line, LineState.CUT, len(work.outcome.events) - 1)
     work.outcome.epochs[RULE, epoch] = EpochMark(RULE, epoch, before.first_number, place + 1, 0, 0)
     work.outcome.natural_keys.append(NaturalKey(RULE, f"form:{entry.form}", f"{entered.digest} {place}"))
+    work.entered(line)
     work.count(RULE, "entered")
 
 

@@ -51,7 +51,7 @@ class Steady:
         spec = rule.signal
         if not isinstance(spec, Counter) or rule.lag or rule.container is not None or rule.operator is not None:
             return None
-        if isinstance(rule.lot_from, LotWay):
+        if isinstance(rule.lot_from, LotWay) or tag_map.follows_lots(rule):
             return None
         rate, burst = Fraction(spec.max_rate or 0), Fraction(spec.burst)
         unit = lcm(rate.denominator, burst.denominator)

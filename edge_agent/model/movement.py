@@ -46,6 +46,7 @@ class Flag(StrEnum):
     SKIPPED_NUMBERS = "skippedNumbers"
     CUT_TO_PRECISION = "cutToPrecision"
     MANUAL_ENTRY = "manualEntry"
+    LOT_UNKNOWN = "lotUnknown"
 
 
 @value
@@ -128,6 +129,7 @@ class Cause(StrEnum):
     LOT_UNKNOWN = "lot-unknown"
     CONTAINER_UNKNOWN = "container-unknown"
     CONDITION_UNKNOWN = "condition-unknown"
+    BACKDATED = "backdated"
     STRADDLED_DAY = "straddled-day"
     RESTORED = "restored"
     RESET = "reset"
@@ -181,6 +183,22 @@ class Gap:
     until: datetime
     message: str
     seen: Decimal = Decimal(0)
+
+
+@value
+class Notice:
+    """What a person should know of a quantity that is booked: it happened, so it is not held back.
+
+    `quantity` in the material's unit, as far as it had run in (`since`, `until`].
+    """
+
+    id: str
+    cause: Cause
+    key: Key
+    quantity: Decimal
+    since: datetime
+    until: datetime
+    message: str
 
 
 class Verdict(StrEnum):

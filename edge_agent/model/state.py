@@ -159,6 +159,20 @@ class ConditionState:
 
 
 @value
+class StockLots:
+    """The lots of a material at a location, the oldest first: (lot or None, quantity in the material's unit)."""
+
+    lots: tuple[tuple[str | None, Decimal], ...]
+
+
+@value
+class ContainerLots:
+    """The lots that containers of a material were last seen with, the latest last: (container, lot)."""
+
+    lots: tuple[tuple[str, str], ...]
+
+
+@value
 class SourceState:
     """A source's session as last seen. `start_time` is the server's own.
 
@@ -225,7 +239,8 @@ class Branch(MutableMapping[K, V]):
 class State:
     """Everything remembered, by kind. `branch` is written to, `adopt` takes the branch over after COMMIT.
 
-    `conditions` are by their text; `operands` are the last values of the tags that conditions name.
+    `conditions` are by their text; `operands` are the last values of the tags that conditions name. `lots` are by
+    location and material, `containers` by material.
     """
 
     rules: MutableMapping[str, RuleState] = field(default_factory=dict)
@@ -235,6 +250,8 @@ class State:
     cadences: MutableMapping[str, CadenceState] = field(default_factory=dict)
     tags: MutableMapping[TagRef, TagState] = field(default_factory=dict)
     operands: MutableMapping[TagRef, TagState] = field(default_factory=dict)
+    lots: MutableMapping[str, StockLots] = field(default_factory=dict)
+    containers: MutableMapping[str, ContainerLots] = field(default_factory=dict)
     held: set[str] = field(default_factory=set, init=False, compare=False)
     """Rules that wait as of the last `adopt`: those that the passing of time may decide."""
 
@@ -252,6 +269,8 @@ class State:
             "cadences": self.cadences,
             "tags": self.tags,
             "operands": self.operands,
+            "lots": self.lots,
+            "containers": self.containers,
         }
 
     def branch(self) -> State:

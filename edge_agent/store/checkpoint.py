@@ -14,12 +14,14 @@ from edge_agent.model.reading import Scalar, TagRef
 from edge_agent.model.state import (
     CadenceState,
     ConditionState,
+    ContainerLots,
     ContextState,
     CounterState,
     HandshakeState,
     RuleState,
     SourceState,
     State,
+    StockLots,
     TagState,
 )
 from edge_agent.store.connection import Connection, Statement
@@ -55,6 +57,8 @@ _CODECS: dict[str, TypeAdapter[Any]] = {
     "cadence": TypeAdapter(CadenceState),
     "tag": TypeAdapter(_StoredTag),
     "operand": TypeAdapter(_StoredTag),
+    "lots": TypeAdapter(StockLots),
+    "containers": TypeAdapter(ContainerLots),
 }
 _SCALARS: dict[str, Callable[[str], Scalar]] = {
     "bool": lambda text: text == "True",
@@ -88,6 +92,8 @@ def rows(state: State) -> Iterator[tuple[str, str, str, bytes]]:
     yield from _encoded("cadence", state.cadences.items())
     yield from _encoded("tag", ((name, _stored_tag(tag)) for name, tag in state.tags.items()))
     yield from _encoded("operand", ((name, _stored_tag(tag)) for name, tag in state.operands.items()))
+    yield from _encoded("lots", state.lots.items())
+    yield from _encoded("containers", state.containers.items())
 
 
 def decoded(kind: str, body: str) -> Any:
@@ -114,12 +120,19 @@ async def write(connection: Connection, state: State) -> None:
 
 
 async def mark_restored(connection: Connection) -> None:
-    """Mark every rule: what ran between the restored baseline and now is not booked by itself (invariant 13)."""
+    """Mark every rule: what ran between the restored baseline and now is not booked by itself (invariant 13).
+
+    Nor is it known which lots the lost store took: what lies at a location has none from now on.
+    """
     state = await _load(connection)
     for name, rule in state.rules.items():
         if rule.signal is not None:
             state.rules[name] = replace(rule, signal=replace(rule.signal, restored=True))
-    await write(connection, State(rules=state.rules))
+    unknown = {
+        name: StockLots(((None, sum((there for _, there in one.lots), Decimal(0))),))
+        for name, one in state.lots.items()
+    }
+    await write(connection, State(rules=state.rules, lots=unknown))
 
 
 async def _load(connection: aiosqlite.Connection) -> State:
@@ -136,6 +149,8 @@ async def _load(connection: aiosqlite.Connection) -> State:
         cadences=found["cadence"],
         tags={_tag(name): value for name, value in found["tag"].items()},
         operands={_tag(name): value for name, value in found["operand"].items()},
+        lots=found["lots"],
+        containers=found["containers"],
     )
 
 

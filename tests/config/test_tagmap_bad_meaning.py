@@ -259,6 +259,13 @@ RULES = [
     bad("EA-1209", ("    quantity: filler.pal_cases", "    lag: »5 pcs\n    quantity: filler.pal_cases")),
     bad("EA-1209", ("    quantity: filler.pal_cases", "    lot_from: »block\n    quantity: filler.pal_cases")),
     rule("lot_from: »somewhere", "EA-1204"),
+    bad("EA-1209", ("    quantity: filler.pal_cases", "    lot_from: »blend\n    quantity: filler.pal_cases")),
+    bad("EA-1209", ("to: L3-OUT", "to: L3-OUT\n    lot_from: »fifo")),
+    bad(
+        "EA-1209",
+        ("  bottles_made:", "  more: {event: scrapped, material: '300017', from: L3-HOPPER, lot_from: »blend}\n  bottles_made:"),
+        ("from: L3-HOPPER", "from: L3-HOPPER\n    lot_from: fifo"),
+    ),
     rule("only_while: »__import__('os')", "EA-1712"),
     rule('only_while: »filler.order_no > "a"', "EA-1712"),
     rule("only_while: »filler.nothing", "EA-1208"),

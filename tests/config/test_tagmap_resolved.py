@@ -119,8 +119,6 @@ def test_the_complete_example_is_valid_and_what_is_not_run_is_named(full_line: s
     assert loaded.unsupported == loaded.findings
     assert [(finding.code[-2:], finding.message.rpartition(": ")[2]) for finding in loaded.unsupported] == [
         ("04", "density"),
-        ("04", "lot-tracked materials"),
-        ("09", "lot_from"),
         ("09", "once_per"),
     ]
     assert (loaded.tags, loaded.rules) == (12, 4)
@@ -243,7 +241,6 @@ def test_a_rules_words_and_where_their_defaults_come_from(bottling_line: str, lo
         (("counter: " + COUNTER, "level: {tag: filler.preforms_in, refill_min: 5 pcs}"), "level rules"),
         (("counter: " + COUNTER, "flow: {tag: filler.preforms_in, per: min, max_gap: 5 s}"), "flow rules"),
         (("event: consumed", "event: scrapped"), "this event"),
-        (("from: L3-HOPPER", "from: L3-HOPPER\n    lot_from: fifo"), "lot_from"),
     ],
 )
 def test_what_this_version_does_not_run_is_said_and_left_out(
@@ -386,3 +383,34 @@ def test_a_lag_may_be_a_time(bottling_line: str, load_text: Load) -> None:
     rule = loaded_map(load_text(text)).rules["preforms_used"]
 
     assert (rule.pipe, rule.time_lag) == (0, timedelta(seconds=45))
+
+
+@pytest.mark.parametrize(
+    ("added", "expected"),
+    [
+        ("lot_from: {tag: filler.pal_sscc}", TagRef("filler", "pal_sscc")),
+        ("lot_from: fifo", LotWay.FIFO),
+        ("lot_from: blend", LotWay.BLEND),
+        ("container: filler.pal_sscc\n    lot_from: container", LotWay.CONTAINER),
+    ],
+)
+def test_where_the_lot_is_known_from(
+    added: str, expected: TagRef | LotWay, bottling_line: str, load_text: Load
+) -> None:
+    text = bottling_line.replace("from: L3-HOPPER", "from: L3-HOPPER\n    " + added, 1)
+    tag_map = loaded_map(load_text(text))
+    rule = tag_map.rules["preforms_used"]
+
+    assert rule.lot_from == expected
+    assert rule.lot_tag == (expected if isinstance(expected, TagRef) else None)
+    followed = expected in {LotWay.FIFO, LotWay.BLEND}
+    assert tag_map.lot_places == ({("L3-HOPPER", "300017"): expected} if followed else {})
+    assert tag_map.lots_by_container == (frozenset({"300017"}) if expected is LotWay.CONTAINER else frozenset())
+
+
+def test_the_lot_in_a_handshakes_block(bottling_line: str, load_text: Load) -> None:
+    block = "quantity: filler.pal_cases\n    lot_from: block\n    lot: filler.order_no"
+    rule = loaded_map(load_text(bottling_line.replace("quantity: filler.pal_cases", block))).rules["pallet_out"]
+
+    assert isinstance(rule.signal, Handshake)
+    assert rule.signal.content == tuple(TagRef("filler", name) for name in ("pal_cases", "pal_sscc", "order_no"))

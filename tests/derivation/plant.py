@@ -105,6 +105,7 @@ def tag_map(*rules: Rule, ranges: dict[TagRef, tuple[Decimal, Decimal]] | None =
     refs = {COUNT, ORDER, EPOCH, SEQ, ACK, RESULT, CASES, SSCC}
     refs |= {rule.signal.tag for rule in rules if isinstance(rule.signal, Counter)}
     for rule in rules:
+        refs |= {*(rule.signal.content if isinstance(rule.signal, Handshake) else ())}
         refs |= {*context_tags(rule), *(tag for one in conditions_of(rule) for tag in one.tags)}
     address = OpcUaAddress("urn:plant", "s=x")
     return TagMap(
@@ -275,6 +276,11 @@ class Bench:
         conflicting = about.pop("conflicting", False)
         values = {CASES: self.reading(cases, CASES, **about), SSCC: self.reading(sscc, SSCC, **about)}
         return self.feed(Block("pallet_out", number, ack, values, self.now, conflicting))
+
+    def lot_block(self, number: int, lot: str, tag: TagRef) -> Bench:
+        """A block that states its lot, acknowledged at once."""
+        values = {ref: self.reading(value, ref) for ref, value in ((CASES, 40), (SSCC, f"P{number}"), (tag, lot))}
+        return self.feed(Block("pallet_out", number, number - 1, values, self.now)).released(number)
 
     def released(self, number: int) -> Bench:
         """Our acknowledgement has been written."""

@@ -263,7 +263,10 @@ RULES = [
     bad("EA-1209", ("to: L3-OUT", "to: L3-OUT\n    lot_from: »fifo")),
     bad(
         "EA-1209",
-        ("  bottles_made:", "  more: {event: scrapped, material: '300017', from: L3-HOPPER, lot_from: »blend}\n  bottles_made:"),
+        (
+            "  bottles_made:",
+            "  more: {event: scrapped, material: '300017', from: L3-HOPPER, lot_from: »blend}\n  bottles_made:",
+        ),
         ("from: L3-HOPPER", "from: L3-HOPPER\n    lot_from: fifo"),
     ),
     rule("only_while: »__import__('os')", "EA-1712"),

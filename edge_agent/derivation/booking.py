@@ -32,9 +32,11 @@ from edge_agent.model.movement import (
     Verdict,
 )
 from edge_agent.model.outcome import LineMark, Outcome
-from edge_agent.model.state import RuleState, State
+from edge_agent.model.state import RuleState, Sent, SentLines, State
 
 _NANO = 10**9
+_SENT = 16
+"""Lines sent that are remembered of each rule."""
 
 
 def exact(raw: int | Decimal, factor: Fraction) -> Decimal:
@@ -178,16 +180,38 @@ class Books:
         """A lot that is not known is booked, for it happened, and said at once (derivation.md, Context)."""
         if rule.lot_from is not None and line.key.lot is None:
             message = f"{rule.material.name}: {line.quantity} {line.unit} and what follows have no known lot"
-            self.notice(Cause.LOT_UNKNOWN, line, message)
+            self.notice(Cause.LOT_UNKNOWN, line.key, line.quantity, (line.start_time, line.time), message)
 
-    def notice(self, cause: Cause, line: Line, message: str) -> None:
-        """Say what a person should know of a line that is booked."""
-        key, state = line.key, self.rule(line.key.rule)
+    def notice(self, cause: Cause, key: Key, quantity: Decimal, span: tuple[datetime, datetime], message: str) -> None:
+        """Say what a person should know of a quantity that is booked."""
+        state = self.rule(key.rule)
         self.put(key.rule, replace(state, serial=state.serial + 1))
-        name = f"{key.rule}/notice/{state.serial + 1}"
-        notice = Notice(name, cause, key, line.quantity, line.start_time, line.time, message)
-        self.outcome.events.append(EventDraft(EventType.EXCEPTION, OPS_STREAM, line.time, about=notice))
+        notice = Notice(f"{key.rule}/notice/{state.serial + 1}", cause, key, quantity, *span, message)
+        self.outcome.events.append(EventDraft(EventType.EXCEPTION, OPS_STREAM, span[1], about=notice))
         self.count(key.rule, "notice")
+
+    def repend(self, rule: Rule, line: Line, key: Key) -> None:
+        """A pending line goes on under another key, as nothing of it was sent."""
+        state, moved = self.rule(rule.name), replace(line, key=key)
+        pending = sorted((*state.pending, moved), key=lambda one: (one.evidence.epoch, one.evidence.from_position))
+        self.put(rule.name, replace(state, pending=tuple(pending)))
+        self._mark(moved, LineState.PENDING)
+
+    def sent(self, rule: str) -> tuple[Sent, ...]:
+        """The latest lines of a rule that events have carried."""
+        return self.state.sent.get(rule, SentLines(())).lines
+
+    def _remember_sent(self, lines: tuple[Line, ...]) -> None:
+        """Of rules with a context: a change of it may be told late."""
+        for line in lines:
+            rule, proof = self.map.rules.get(line.key.rule), line.evidence
+            if rule is None or not (rule.order or rule.lot_tag or rule.container or rule.only_while or rule.pause):
+                continue
+            one = Sent(
+                *(line.key, line.quantity, line.start_time, line.time),
+                *(proof.epoch, proof.from_position, proof.to_position),
+            )
+            self.state.sent[rule.name] = SentLines((*self.sent(rule.name), one)[-_SENT:])
 
     def exclude(self, rule: Rule, line: Line) -> None:
         """Account for what a condition leaves out: a line of the ledger that no event ever carries."""
@@ -216,6 +240,8 @@ class Books:
         )
         self.outcome.events.append(draft)
         state = LineState.CUT if decision is None else LineState.BOOKED_BY_REVIEW
+        if decision is None:
+            self._remember_sent(lines)
         for line in lines:
             self._mark(line, state, draft=len(self.outcome.events) - 1, review=decision.review.id if decision else None)
 

@@ -41,7 +41,7 @@ _FLAGS = {
     "operator": Flag.STRADDLED_OPERATOR,
     "runs": Flag.STRADDLED_CONDITION,
 }
-_STRADDLED = {
+STRADDLED = {
     "order": Cause.STRADDLED_ORDER,
     "lot": Cause.STRADDLED_LOT,
     "container": Cause.STRADDLED_CONTAINER,
@@ -210,7 +210,7 @@ def attribute(rule: Rule, within: Within, lasted: timedelta, brief: timedelta) -
         flags = (Flag.STRADDLED_OPERATOR,)
     if within.unknown is not None:
         return Attribution(distinct, flags, _UNKNOWN[within.unknown])
-    return Attribution(distinct, flags, _STRADDLED[changed[0]]) if changed else _known(distinct[0], flags)
+    return Attribution(distinct, flags, STRADDLED[changed[0]]) if changed else _known(distinct[0], flags)
 
 
 def _known(setting: Setting, flags: tuple[Flag, ...] = ()) -> Attribution:
@@ -236,6 +236,12 @@ def waits_for(rule: Rule, state: State, moment: datetime) -> str | None:
         if known is None or at(known.history, moment) is not False:
             return "paused"
     return None
+
+
+def parts_of(rule: Rule) -> tuple[tuple[str, TagRef], ...]:
+    """The parts of the setting that tags of the rule tell and that matter to the books, each with its tag."""
+    parts = (("order", rule.order), ("lot", rule.lot_tag), ("container", rule.container))
+    return tuple((part, tag) for part, tag in parts if tag is not None)
 
 
 def context_tags(rule: Rule) -> tuple[TagRef, ...]:

@@ -18,12 +18,13 @@ from edge_agent.config.tagmap import Rule, TagMap
 from edge_agent.derivation import cadence, confirming, counter
 from edge_agent.derivation.booking import Books
 from edge_agent.derivation.confirming import HandshakeRule
-from edge_agent.derivation.context import context_tags, with_value
+from edge_agent.derivation.context import context_tags, leaves_out, parts_of, with_value
 from edge_agent.derivation.counting import CounterRule
 from edge_agent.derivation.enrich import event_time
 from edge_agent.derivation.entering import enter
 from edge_agent.derivation.gating import Gates
 from edge_agent.derivation.inherit import inherit
+from edge_agent.derivation.late import Change, turned_late
 from edge_agent.derivation.meter import Meter, Pausable
 from edge_agent.derivation.steady import Steady, run_on
 from edge_agent.model.confirmation import Block, Released
@@ -141,6 +142,8 @@ class Engine:
             changed = with_value(work.state.contexts.get(reading.tag), reading, time)
             if changed is not None:
                 work.state.contexts[reading.tag] = changed
+                if len(changed.history) > 1 and reading.received.wall - time > self._map.max_skew:
+                    self._late(work, reading.tag, changed.history[-1])
         if reading.tag in self._gates.tags:
             self._turned(work, self._gates.read(work, reading, time), reading.received)
         if reading.tag in self._by_epoch_tag and reading.quality is Quality.GOOD:
@@ -151,10 +154,20 @@ class Engine:
                 for one in self._by_epoch_tag[reading.tag]:
                     one.sign(work, counter.EPOCH_TAG)
 
+    def _late(self, work: Books, tag: TagRef, change: tuple[str | None, datetime]) -> None:
+        """What a tag says has been so since a time long past."""
+        for rule in self._map.rules.values():
+            for part, told_by in parts_of(rule):
+                if told_by == tag:
+                    turned_late(work, rule, Change(part, *change))
+
     def _turned(self, work: Books, conditions: list[Condition], now: Instant) -> None:
         """Conditions have become true, false or unknown: meters that see to their pauses by themselves are told."""
         for condition in conditions:
             truths = work.state.conditions[condition.text].history
+            if len(truths) > 1 and now.wall - truths[-1][1] > self._map.max_skew:
+                for rule in self._map.rules.values():
+                    self._late_condition(work, rule, condition, truths[-1])
             before = truths[-2][0] if len(truths) > 1 else False
             for one in self._meters.values():
                 pause = one.rule.pause
@@ -164,6 +177,16 @@ class Engine:
                     one.resume(work, now, rebase=pause.rebase)
                 elif before is False:
                     one.pause(work, now)
+
+    def _late_condition(
+        self, work: Books, rule: Rule, condition: Condition, turn: tuple[bool | None, datetime]
+    ) -> None:
+        """A condition that turned in the past: what was booked since may have to be left out."""
+        truth, since = turn
+        if rule.only_while is not None and rule.only_while.text == condition.text:
+            turned_late(work, rule, Change("runs", truth, since))
+        if leaves_out(rule) and rule.pause is not None and rule.pause.when.text == condition.text:
+            turned_late(work, rule, Change("runs", None if truth is None else not truth, since))
 
     _runs_on = staticmethod(run_on)
     """The short cut; a test goes the whole way instead."""

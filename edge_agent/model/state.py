@@ -12,7 +12,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, TypeVar
 
-from edge_agent.model.movement import Line
+from edge_agent.model.movement import Key, Line
 from edge_agent.model.reading import Instant, Link, Quality, Scalar, TagRef
 from edge_agent.model.value import value
 
@@ -159,6 +159,26 @@ class ConditionState:
 
 
 @value
+class Sent:
+    """A line that an event has carried, as far as a late change of its context has to know it."""
+
+    key: Key
+    quantity: Decimal
+    since: datetime
+    until: datetime
+    epoch: int
+    from_position: int
+    to_position: int
+
+
+@value
+class SentLines:
+    """The latest lines of a rule that events have carried, the newest last."""
+
+    lines: tuple[Sent, ...]
+
+
+@value
 class StockLots:
     """The lots of a material at a location, the oldest first: (lot or None, quantity in the material's unit)."""
 
@@ -240,7 +260,7 @@ class State:
     """Everything remembered, by kind. `branch` is written to, `adopt` takes the branch over after COMMIT.
 
     `conditions` are by their text; `operands` are the last values of the tags that conditions name. `lots` are by
-    location and material, `containers` by material.
+    location and material, `containers` by material, `sent` by rule.
     """
 
     rules: MutableMapping[str, RuleState] = field(default_factory=dict)
@@ -252,6 +272,7 @@ class State:
     operands: MutableMapping[TagRef, TagState] = field(default_factory=dict)
     lots: MutableMapping[str, StockLots] = field(default_factory=dict)
     containers: MutableMapping[str, ContainerLots] = field(default_factory=dict)
+    sent: MutableMapping[str, SentLines] = field(default_factory=dict)
     held: set[str] = field(default_factory=set, init=False, compare=False)
     """Rules that wait as of the last `adopt`: those that the passing of time may decide."""
 
@@ -271,6 +292,7 @@ class State:
             "operands": self.operands,
             "lots": self.lots,
             "containers": self.containers,
+            "sent": self.sent,
         }
 
     def branch(self) -> State:

@@ -19,6 +19,7 @@ from edge_agent.model.state import (
     CounterState,
     HandshakeState,
     RuleState,
+    SentLines,
     SourceState,
     State,
     StockLots,
@@ -59,6 +60,7 @@ _CODECS: dict[str, TypeAdapter[Any]] = {
     "operand": TypeAdapter(_StoredTag),
     "lots": TypeAdapter(StockLots),
     "containers": TypeAdapter(ContainerLots),
+    "sent": TypeAdapter(SentLines),
 }
 _SCALARS: dict[str, Callable[[str], Scalar]] = {
     "bool": lambda text: text == "True",
@@ -94,6 +96,7 @@ def rows(state: State) -> Iterator[tuple[str, str, str, bytes]]:
     yield from _encoded("operand", ((name, _stored_tag(tag)) for name, tag in state.operands.items()))
     yield from _encoded("lots", state.lots.items())
     yield from _encoded("containers", state.containers.items())
+    yield from _encoded("sent", state.sent.items())
 
 
 def decoded(kind: str, body: str) -> Any:
@@ -151,6 +154,7 @@ async def _load(connection: aiosqlite.Connection) -> State:
         operands={_tag(name): value for name, value in found["operand"].items()},
         lots=found["lots"],
         containers=found["containers"],
+        sent=found["sent"],
     )
 
 

@@ -8,6 +8,7 @@ import shutil
 import sqlite3
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -21,13 +22,17 @@ from edge_agent.model.state import (
     CadenceState,
     Coming,
     ConditionState,
+    ContainerLots,
     ContextState,
     CounterState,
     HandshakeState,
     Pipe,
     RuleState,
+    Sent,
+    SentLines,
     SourceState,
     State,
+    StockLots,
     TagState,
 )
 from edge_agent.store import checkpoint
@@ -325,11 +330,19 @@ STATES = st.builds(
     cadences=st.dictionaries(st.just("c"), st.builds(CadenceState, st.none() | WHEN)),
     tags=st.dictionaries(st.just(TagRef("s", "e")), _TAGS),
     operands=st.dictionaries(st.just(TagRef("s", "e")), _TAGS),
+    lots=st.dictionaries(
+        st.just("L|m"), st.builds(StockLots, st.just((("B7", Decimal("1.5")), (None, Decimal(3)), ("B8", Decimal(0)))))
+    ),
+    containers=st.dictionaries(st.just("m"), st.builds(ContainerLots, st.just((("P1", "B7"),)))),
+    sent=st.dictionaries(st.just("r"), st.just(SentLines((Sent(line(0, 3).key, Decimal("2.50"), AT, AT, 1, 0, 3),)))),
 )
 _MAPPINGS = {"rule": "rules", "source": "sources", "cadence": "cadences", "context": "contexts"} | {
     "condition": "conditions",
     "tag": "tags",
     "operand": "operands",
+    "lots": "lots",
+    "containers": "containers",
+    "sent": "sent",
 }
 
 

@@ -148,9 +148,11 @@ class RuleSection(Section):
     flow: FlowSection | None = None
     handshake: HandshakeSection | None = None
     quantity: Ref | None = Field(None, description="With a handshake: the tag of the quantity.")
-    container: Ref | None = Field(None, description="With a handshake: the tag of the container.")
+    container: Ref | None = Field(None, description="The tag of the container: a handshake's is read in its block.")
+    operator: Ref | None = Field(None, description="The tag of who works there.", examples=["filler.operator"])
+    lot: Ref | None = Field(None, description="With `lot_from: block`: the tag of the lot in the handshake's block.")
     split: Annotated[Split, MemberOf(Split)] | None = Field(
-        None, description="Where a delta goes that straddles a change of order."
+        None, description="Where a delta goes that straddles a change of order, lot or condition."
     )
     on_span: Annotated[OnSpan, MemberOf(OnSpan)] = Field(
         OnSpan.END, description="Where a line goes that straddles the start of a posting day."
@@ -162,7 +164,9 @@ class RuleSection(Section):
     lag: Lag | None = Field(None, description="Material still in the pipe.", examples=["45 s", "320 pcs"])
     lot_from: LotFrom | None = Field(None, description="Where the lot is known from.", examples=["fifo"])
     only_while: Condition | None = Field(
-        None, description="What runs otherwise is excluded, and counted.", examples=['filler.order_no != ""']
+        None,
+        description="What runs otherwise is excluded, and counted.",
+        examples=['filler.order_no != ""', "filler.state == packml.Execute"],
     )
     pause_while: PauseSection | None = None
     once_per: OncePerSection | None = None

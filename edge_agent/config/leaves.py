@@ -13,9 +13,8 @@ from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
-from edge_agent.config import names, quantities
+from edge_agent.config import conditions, names, quantities
 from edge_agent.config.codes import Code
-from edge_agent.config.conditions import Comparison, condition
 from edge_agent.config.findings import NOWHERE, AlreadyReported, Unfit, one_of, printable, shown
 from edge_agent.config.rec20 import check_code
 from edge_agent.config.scalars import Kind
@@ -210,5 +209,8 @@ Lag = Annotated[timedelta | quantities.Quantity, Leaf(_figure(quantities.lag), t
 TimeOfDay = Annotated[
     time, Leaf(_texts(quantities.time_of_day), type="string", pattern="^([01][0-9]|2[0-3]):[0-5][0-9]$")
 ]
-Condition = Annotated[tuple[Comparison, ...], Leaf(_texts(condition), type="string", minLength=1)]
+Condition = Annotated[
+    conditions.Condition,
+    Leaf(_texts(conditions.condition), type="string", minLength=1, maxLength=conditions.LONGEST),
+]
 When = Annotated[Schedule, Leaf(_texts(schedule), type="string", pattern="^(at-once|(every|cron) .+)$")]

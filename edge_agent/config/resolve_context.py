@@ -6,7 +6,7 @@ from collections.abc import Container
 from dataclasses import dataclass
 
 from edge_agent.config.codes import Code
-from edge_agent.config.conditions import Comparison
+from edge_agent.config.conditions import Condition, Kind
 from edge_agent.config.document_rules import LotTagSection, RuleSection
 from edge_agent.config.findings import shown
 from edge_agent.config.quantities import Quantity
@@ -19,7 +19,7 @@ from edge_agent.model.reading import TagRef
 
 NAMING_TYPES = WHOLE_TYPES | {TagType.STRING}
 """Types that can hold the name of an order or a lot."""
-_KINDS = {"text": frozenset({TagType.STRING}), "number": NUMBER_TYPES, "bool": frozenset({TagType.BOOL})}
+_KINDS = {TagType.STRING: Kind.TEXT, TagType.BOOL: Kind.BOOL} | dict.fromkeys(NUMBER_TYPES, Kind.NUMBER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +64,11 @@ def check_context(section: RuleSection, material: Material | None, world: World,
     """Everything of a rule that is neither its material nor its signal."""
     if section.order is not None:
         typed_tag(world, (*path, "order"), section.order, NAMING_TYPES, "an order is a string or whole number")
+    if section.operator is not None:
+        typed_tag(world, (*path, "operator"), section.operator, NAMING_TYPES, "an operator is a string or whole number")
+    if section.container is not None and section.handshake is None:
+        text = frozenset({TagType.STRING})
+        typed_tag(world, (*path, "container"), section.container, text, "a container's id is a string")
     _check_lot(section, material, world, path)
     if section.only_while is not None:
         _check_condition(section.only_while, world, (*path, "only_while"))
@@ -74,6 +79,9 @@ def check_context(section: RuleSection, material: Material | None, world: World,
         world.report.error((*path, "once_per", "key"), Code.CONFLICT, message, "add container: source.tag")
     if isinstance(section.lag, Quantity):
         find_unit(world.report, (*path, "lag"), section.lag.unit, world.units)
+        if section.counter is None:
+            message = "only a counter tells when so much has run"
+            world.report.error((*path, "lag"), Code.CONFLICT, message, "give the lag as a time: lag: 45 s")
 
 
 def _check_lot(section: RuleSection, material: Material | None, world: World, path: Path) -> None:
@@ -86,18 +94,45 @@ def _check_lot(section: RuleSection, material: Material | None, world: World, pa
     elif isinstance(way, LotTagSection):
         place = (*path, "lot_from", "tag")
         typed_tag(world, place, way.tag, NAMING_TYPES, "a lot is a string or whole number")
+    elif way in {"fifo", "blend"} and section.from_ is None:
+        message = f"`{way}` takes the lots of the location it comes from, and the rule has no `from`"
+        world.report.error((*path, "lot_from"), Code.CONFLICT, message, "use lot_from: {tag: source.tag}")
+    elif way == "blend" and section.handshake is not None:
+        message = "a confirmation is one line, and a blend is a line of each lot"
+        world.report.error((*path, "lot_from"), Code.CONFLICT, message, "use lot_from: fifo, block or container")
     elif way == "container" and section.container is None:
         message = "the rule names no container to know the lot from"
         world.report.error((*path, "lot_from"), Code.CONFLICT, message, "add container: source.tag")
     elif way == "block" and section.handshake is None:
         message = "only a handshake has a block to read the lot from"
         world.report.error((*path, "lot_from"), Code.CONFLICT, message, "use lot_from: {tag: source.tag}")
+    elif way == "block" and section.lot is None:
+        message = "the rule does not say which tag of the block is the lot"
+        world.report.error((*path, "lot_from"), Code.CONFLICT, message, "add lot: source.tag")
+    if section.lot is not None and way != "block":
+        message = "`lot` is read in a handshake's block, and the rule does not take the lot from there"
+        world.report.error((*path, "lot"), Code.CONFLICT, message, "add lot_from: block, or remove it", key=True)
 
 
-def _check_condition(comparisons: tuple[Comparison, ...], world: World, path: Path) -> None:
-    for comparison in comparisons:
-        needed = f"it is compared with a {comparison.kind}"
-        typed_tag(world, path, comparison.tag, _KINDS[comparison.kind], needed)
+def _check_condition(condition: Condition, world: World, path: Path) -> None:
+    """The tags are there, and what is compared goes together."""
+    tags = [find_tag(world, path, ref) for ref in condition.tags]
+    if None in tags:
+        return
+    kinds = {tag.ref: _KINDS[tag.type] for tag in tags if tag is not None}
+    world.report.attempt(path, condition.check, kinds)
+
+
+def check_lot_places(world: World) -> None:
+    """The lots of a material at a location are taken in one way only."""
+    ways: dict[tuple[str, str], tuple[str, str]] = {}
+    for name, section in world.draft.movements.items():
+        if section.lot_from not in {"fifo", "blend"} or section.from_ is None:
+            continue
+        other, way = ways.setdefault((section.from_, section.material), (name, str(section.lot_from)))
+        if way != section.lot_from:
+            message = f"the rule {shown(other)} takes the lots of {shown(section.from_)} as `{way}`"
+            world.report.error(("movements", name, "lot_from"), Code.CONFLICT, message, "take them in one way")
 
 
 def check_former_names(world: World) -> None:

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
+from math import ceil
 
 from edge_agent.config.codes import Code
 from edge_agent.config.document import CadenceSection
-from edge_agent.config.document_rules import SIGNALS, RuleSection
+from edge_agent.config.document_rules import SIGNALS, LotTagSection, RuleSection
 from edge_agent.config.findings import one_of, shown
-from edge_agent.config.quantities import MOST_DECIMALS, has_few_decimals
+from edge_agent.config.quantities import MOST_DECIMALS, Quantity, has_few_decimals
 from edge_agent.config.report import Path, Report
-from edge_agent.config.resolve_context import World, check_context, check_former_names, find_tag, typed_tag
+from edge_agent.config.resolve_context import (
+    World,
+    check_context,
+    check_former_names,
+    check_lot_places,
+    find_tag,
+    typed_tag,
+)
 from edge_agent.config.resolve_counters import resolve_counter
 from edge_agent.config.resolve_materials import bridges
 from edge_agent.config.resolve_signals import check_flow, check_level, resolve_handshake
@@ -19,7 +28,7 @@ from edge_agent.config.resolve_tags import NUMBER_TYPES, WHOLE_TYPES
 from edge_agent.config.resolve_units import convert, ratio
 from edge_agent.config.signals import Counter, Handshake
 from edge_agent.config.support import RUN_EVENTS
-from edge_agent.config.tagmap import Cadence, Material, Rule, Tag, Unproven
+from edge_agent.config.tagmap import Cadence, LotWay, Material, Pause, Rule, Tag, Unproven
 from edge_agent.model.reading import TagRef
 
 _SIDES: dict[str, frozenset[str]] = {
@@ -38,6 +47,7 @@ def resolve_rules(world: World) -> dict[str, Rule]:
     """Every rule that is right and that this version runs."""
     found = {}
     check_former_names(world)
+    check_lot_places(world)
     for name, section in world.draft.movements.items():
         rule = _rule(name, section, world)
         if rule is not None:
@@ -84,7 +94,33 @@ def _rule(name: str, section: RuleSection, world: World) -> Rule | None:
         unproven=section.unproven or terms.unproven or Unproven.REVIEW,
         was=section.was,
         max_qty=max_qty,
+        operator=section.operator,
+        container=section.container if section.handshake is None else None,
+        lot_from=_lot_from(section),
+        lag=_lag(section, measured[0], world, path),
+        only_while=section.only_while,
+        pause=_pause(section),
     )
+
+
+def _lot_from(section: RuleSection) -> TagRef | LotWay | None:
+    way = section.lot_from
+    return way.tag if isinstance(way, LotTagSection) else LotWay(way) if way is not None else None
+
+
+def _pause(section: RuleSection) -> Pause | None:
+    pause = section.pause_while
+    return None if pause is None else Pause(pause.when, pause.on_resume == "rebase")
+
+
+def _lag(section: RuleSection, tag: Tag, world: World, path: Path) -> timedelta | int:
+    """The lag as a time, or in raw units of the counter, rounded up to whole ones."""
+    if not isinstance(section.lag, Quantity):
+        return section.lag or timedelta(0)
+    if tag.unit is None:
+        return timedelta(0)
+    amount = convert(world.report, (*path, "lag"), section.lag, tag.unit, world.units)
+    return timedelta(0) if amount is None else ceil(amount / Fraction(tag.scale))
 
 
 def _max_qty(section: CadenceSection, cadence: Cadence, material: Material, world: World) -> Decimal | None:
@@ -137,10 +173,9 @@ def _signal(section: RuleSection, world: World, path: Path) -> Counter | Handsha
         message = f"the rule has a {given[0]} already: exactly one signal proves a movement"
         world.report.error((*path, extra), Code.ONE_SIGNAL, message, "make it a rule of its own", key=True)
     if section.handshake is None:
-        for key in ("quantity", "container"):
-            if getattr(section, key) is not None:
-                message = f"`{key}` is read together with a handshake's trigger, and there is none"
-                world.report.error((*path, key), Code.CONFLICT, message, "remove it", key=True)
+        if section.quantity is not None:
+            message = "`quantity` is read together with a handshake's trigger, and there is none"
+            world.report.error((*path, "quantity"), Code.CONFLICT, message, "remove it", key=True)
         return _meter(section, world, path)
     return resolve_handshake(section, section.handshake, world, path)
 

@@ -9,7 +9,7 @@ from edge_agent.config.document_rules import FlowSection, HandshakeSection, Leve
 from edge_agent.config.findings import shown
 from edge_agent.config.quantities import Quantity
 from edge_agent.config.report import Path
-from edge_agent.config.resolve_context import World, find_tag, typed_tag
+from edge_agent.config.resolve_context import NAMING_TYPES, World, find_tag, typed_tag
 from edge_agent.config.resolve_tags import FLOAT_TYPES, NUMBER_TYPES, WHOLE_TYPES, values
 from edge_agent.config.resolve_units import convert
 from edge_agent.config.signals import Handshake
@@ -40,6 +40,8 @@ def resolve_handshake(section: RuleSection, handshake: HandshakeSection, world: 
     if section.container is not None:
         text = frozenset({TagType.STRING})
         typed_tag(world, (*path, "container"), section.container, text, "a container's id is a string")
+    if section.lot is not None:
+        typed_tag(world, (*path, "lot"), section.lot, NAMING_TYPES, "a lot is a string or whole number")
     _check_block(section, handshake, world, path)
     if world.report.findings.errors > before or section.quantity is None or trigger is None:
         return None
@@ -52,6 +54,7 @@ def resolve_handshake(section: RuleSection, handshake: HandshakeSection, world: 
         quantity=section.quantity,
         container=section.container,
         modulus=values(trigger.type),
+        lot=section.lot,
     )
 
 
@@ -70,6 +73,7 @@ def _check_block(section: RuleSection, handshake: HandshakeSection, world: World
         ((*path, "handshake", "result"), handshake.result),
         ((*path, "quantity"), section.quantity),
         ((*path, "container"), section.container),
+        ((*path, "lot"), section.lot),
     ]
     seen: dict[TagRef, Path] = {}
     for place, ref in parts:

@@ -64,7 +64,7 @@ class Counter:
 class Handshake:
     """A transaction counter: the block is written, then `trigger` incremented; `ack` echoes it.
 
-    `modulus` is that of the trigger's type. `quantity` and `container` are read together with the trigger.
+    `modulus` is that of the trigger's type. `quantity`, `container` and `lot` are read together with the trigger.
     """
 
     trigger: TagRef
@@ -73,6 +73,12 @@ class Handshake:
     quantity: TagRef
     container: TagRef | None
     modulus: int
+    lot: TagRef | None = None
+
+    @property
+    def content(self) -> tuple[TagRef, ...]:
+        """The tags of the block that say what moved."""
+        return tuple(tag for tag in (self.quantity, self.container, self.lot) if tag is not None)
 
     @property
     def measured(self) -> TagRef:

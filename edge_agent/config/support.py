@@ -35,8 +35,6 @@ def _is(*words: str) -> Callable[[str], bool]:
 
 NOT_RUN = (
     Feature(Code.NOT_RUN_MATERIAL, "density", "materials/*/density"),
-    Feature(Code.NOT_RUN_MATERIAL, "lot-tracked materials", "materials/*/lot_tracked", _is("true", "True", "TRUE")),
-    Feature(Code.NOT_RUN_CADENCE, "cutting when the lot changes", "cadence/*/or_at/*", _is("lot-change")),
     Feature(Code.NOT_RUN_EVENT, "this event", "movements/*/event", _other_than(*RUN_EVENTS)),
     Feature(Code.NOT_RUN_SIGNAL, "level rules", "movements/*/level"),
     Feature(Code.NOT_RUN_SIGNAL, "flow rules", "movements/*/flow"),
@@ -55,10 +53,6 @@ NOT_RUN = (
         "movements/*/counter/resets/*",
         _is("order", "shift", "day"),
     ),
-    Feature(Code.NOT_RUN_RULE, "lag", "movements/*/lag"),
-    Feature(Code.NOT_RUN_RULE, "lot_from", "movements/*/lot_from"),
-    Feature(Code.NOT_RUN_RULE, "only_while", "movements/*/only_while"),
-    Feature(Code.NOT_RUN_RULE, "pause_while", "movements/*/pause_while"),
     Feature(Code.NOT_RUN_RULE, "once_per", "movements/*/once_per"),
 )
 """Float counters and quantities are found where tags are resolved; they belong here too."""

@@ -15,6 +15,7 @@ from fractions import Fraction
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+from edge_agent.config.conditions import Condition
 from edge_agent.config.mqtt_reference import Mqtt
 from edge_agent.config.signals import Signal
 from edge_agent.model.movement import EventType
@@ -258,13 +259,33 @@ class OnSpan(StrEnum):
     REVIEW = "review"
 
 
+class LotWay(StrEnum):
+    """How a lot is known that no tag of the rule tells."""
+
+    CONTAINER = "container"
+    BLOCK = "block"
+    FIFO = "fifo"
+    BLEND = "blend"
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """While `when` holds nothing is booked; afterwards what ran is excluded (`rebase`), or booked in one line."""
+
+    when: Condition
+    rebase: bool
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
     """One movement rule. `was` is its former name.
 
     `factor` times a position of the signal is a quantity in the material's unit, exactly.
 
-    What is pending is cut as soon as it reaches `max_qty`, in the material's unit.
+    What is pending is cut as soon as it reaches `max_qty`, in the material's unit. `container` is the tag of what a
+    meter fills or empties (a handshake reads its own in the block); `lot_from` the lot's tag, or how else it is known.
+    What comes out belongs to the order and lot of `lag` before: a time, or so many raw units. What runs while
+    `only_while` does not hold is excluded.
     """
 
     name: str
@@ -282,6 +303,27 @@ class Rule:
     unproven: Unproven = Unproven.REVIEW
     was: str | None = None
     max_qty: Decimal | None = None
+    operator: TagRef | None = None
+    container: TagRef | None = None
+    lot_from: TagRef | LotWay | None = None
+    lag: timedelta | int = timedelta(0)
+    only_while: Condition | None = None
+    pause: Pause | None = None
+
+    @property
+    def lot_tag(self) -> TagRef | None:
+        """The tag of the lot, where one tells it."""
+        return None if isinstance(self.lot_from, LotWay) else self.lot_from
+
+    @property
+    def time_lag(self) -> timedelta:
+        """The lag as a time; none where it is a quantity."""
+        return self.lag if isinstance(self.lag, timedelta) else timedelta(0)
+
+    @property
+    def pipe(self) -> int:
+        """Raw units that are in the pipe; none where the lag is a time."""
+        return 0 if isinstance(self.lag, timedelta) else self.lag
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,6 +355,26 @@ class TagMap:
     ownership: tuple[Ownership, ...] = ()
     snapshots: timedelta = timedelta(hours=1)
     """How often a snapshot of all stocks is sent."""
+    lot_places: Mapping[tuple[str, str], LotWay] = field(init=False)
+    """The (location, material) whose lots are followed, because a rule takes them from there."""
+    lots_by_container: frozenset[str] = field(init=False)
+    """The materials whose lots some rule knows by the container."""
+
+    def __post_init__(self) -> None:
+        rules = self.rules.values()
+        places = {
+            (rule.from_, rule.material.number): rule.lot_from
+            for rule in rules
+            if rule.from_ is not None and rule.lot_from in {LotWay.FIFO, LotWay.BLEND}
+        }
+        by_container = frozenset(rule.material.number for rule in rules if rule.lot_from is LotWay.CONTAINER)
+        object.__setattr__(self, "lot_places", places)
+        object.__setattr__(self, "lots_by_container", by_container)
+
+    def follows_lots(self, rule: Rule) -> bool:
+        """Whether what the rule moves takes from, or adds to, lots that are followed."""
+        places = {(location, rule.material.number) for location in (rule.from_, rule.to)}
+        return not places.isdisjoint(self.lot_places)
 
     @property
     def systems(self) -> frozenset[str]:

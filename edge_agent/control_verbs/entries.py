@@ -10,7 +10,7 @@ from edge_agent.clock import Clock
 from edge_agent.config.tagmap import Material, TagMap
 from edge_agent.control import Handler
 from edge_agent.control_verbs.fields import optional, quantity, text
-from edge_agent.derivation.booking import exact
+from edge_agent.derivation.amounts import exact
 from edge_agent.errors import ControlError, NaturalKeyTaken
 from edge_agent.inbound.barcode import BarcodeRefused, Scanned, parse
 from edge_agent.model.event import Entered, Entry

@@ -9,10 +9,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
-from fractions import Fraction
 from typing import Protocol
 
-from edge_agent.config.tagmap import Cadence, Rule, TagMap
+from edge_agent.config.signals import Handshake
+from edge_agent.config.tagmap import Cadence, LotWay, Rule, TagMap
+from edge_agent.derivation import lots
+from edge_agent.derivation.amounts import exact, total
 from edge_agent.derivation.timetable import Day, day_of
 from edge_agent.model.event import OPS_STREAM, EventDraft
 from edge_agent.model.movement import (
@@ -26,41 +28,16 @@ from edge_agent.model.movement import (
     Key,
     Line,
     LineState,
+    Notice,
     Review,
     Verdict,
 )
 from edge_agent.model.outcome import LineMark, Outcome
 from edge_agent.model.reading import Reading
-from edge_agent.model.state import RuleState, State
+from edge_agent.model.state import RuleState, Sent, SentLines, State
 
-_NANO = 10**9
-_ONE = Decimal(1)
-
-
-def exact(raw: int | Decimal, factor: Fraction) -> Decimal:
-    """`raw * factor` as a decimal of at most nine places, exactly; the loader has refused factors that need more.
-
-    Raises ArithmeticError where a fraction of a raw unit needs more, or `raw` is not finite.
-    """
-    if factor == 1 and isinstance(raw, int):
-        return Decimal(raw)
-    scaled = Fraction(raw) * factor * _NANO
-    if scaled.denominator != 1:
-        msg = f"{raw} x {factor} needs more than nine decimals"
-        raise ArithmeticError(msg)
-    whole, rest = divmod(scaled.numerator, _NANO)
-    return Decimal(whole) if rest == 0 else Decimal(scaled.numerator).scaleb(-9).normalize()
-
-
-def total(one: Decimal, other: Decimal) -> Decimal:
-    """The sum, without zeros at its end: however it was added up, it looks alike."""
-    both = one + other
-    return both if both.as_tuple().exponent == 0 else _plain(both)
-
-
-def _plain(value: Decimal) -> Decimal:
-    short = value.normalize()
-    return short.quantize(_ONE) if short == short.to_integral_value() else short
+_SENT = 16
+"""Lines sent that are remembered of each rule."""
 
 
 class Running(Protocol):
@@ -120,10 +97,20 @@ class Books:
         key = (rule, what)
         self.outcome.counts[key] = self.outcome.counts.get(key, 0) + by
 
-    def key(self, rule: Rule, order: str | None, until: datetime, container: str | None = None) -> Key:
+    def key(
+        self,
+        rule: Rule,
+        order: str | None,
+        until: datetime,
+        container: str | None = None,
+        *,
+        lot: str | None = None,
+        operator: str | None = None,
+    ) -> Key:
         """The key of a line of `rule` that ends at `until`."""
         day = self.day(until).date
-        return Key(rule.name, rule.event, rule.material.number, order, rule.from_, rule.to, day, container)
+        places = (rule.from_, rule.to, day)
+        return Key(rule.name, rule.event, rule.material.number, order, *places, container, lot, operator)
 
     def line(self, rule: Rule, key: Key, raw: int | Decimal, proof: Evidence) -> Line:
         """A line of `raw` units of the rule's tag, over the interval that its proof states."""
@@ -140,15 +127,110 @@ class Books:
         )
 
     def book(self, rule: Rule, line: Line) -> None:
-        """Add a line to the rule's pending ones: it grows the open line, or closes that and opens its own."""
+        """Add a line to the rule's pending ones, with its lots where what lies at its location tells them."""
+        for one in lots.assigned(self.state, rule, line):
+            self._pend(rule, one)
+            if not _is_open_blend(rule, one):
+                self._moved(one.key, one.quantity, exact=rule.lot_from is LotWay.FIFO)
+        self.count(rule.name, "booked")
+
+    def _pend(self, rule: Rule, line: Line) -> None:
+        """The line grows the open one, or closes that and opens its own."""
         if self.day(line.start_time).date != line.key.posting_day:
             line = _flagged(line, Flag.SPANS_POSTING_DAY)
         state = self.rule(rule.name)
-        merged = _merge(state.pending[-1], line) if state.pending else None
+        merged = _merge(rule, state.pending[-1], line) if state.pending else None
+        if merged is not None and _is_open_blend(rule, line) != _is_open_blend(rule, state.pending[-1]):
+            merged = None
         pending = (*state.pending[:-1], merged) if merged is not None else (*state.pending, line)
-        self.put(rule.name, replace(state, pending=pending))
+        self.put(rule.name, replace(state, pending=pending, excluded=None))
         self._mark(pending[-1], LineState.PENDING)
-        self.count(rule.name, "booked")
+        if merged is None and not _is_open_blend(rule, line):
+            self._heed_lot(rule, line)
+
+    def blend(self, rule: Rule, line: Line) -> tuple[Line, ...]:
+        """A line that nothing more is added to, by the lots that were in the tank."""
+        if not _is_open_blend(rule, line):
+            return (line,)
+        parts = tuple(
+            one if one.key.lot is not None else _flagged(one, Flag.LOT_UNKNOWN)
+            for one in lots.blended(self.state, rule, line)
+        )
+        for one in parts:
+            self._moved(one.key, one.quantity, exact=True)
+            self._heed_lot(rule, one)
+        return parts
+
+    def _moved(self, key: Key, quantity: Decimal, *, exact: bool = False) -> None:
+        """Follow what lies where. What pours into a tank closes the open lines of what was drawn from it before.
+
+        `exact`: it was taken from the key's lot and no other, even where that is not known.
+        """
+        if not self.map.lot_places and not self.map.lots_by_container:
+            return
+        if key.to is not None and self.map.lot_places.get((key.to, key.material)) is LotWay.BLEND:
+            for rule in self.map.rules.values():
+                if (rule.from_, rule.material.number) == (key.to, key.material):
+                    self._close_blend(rule)
+        lots.moved(self.map, self.state, key, quantity, exact=exact)
+
+    def _close_blend(self, rule: Rule) -> None:
+        state = self.rule(rule.name)
+        parts = tuple(part for line in state.pending for part in self.blend(rule, line))
+        if len(parts) != len(state.pending) or any(_is_open_blend(rule, line) for line in state.pending):
+            self.put(rule.name, replace(self.rule(rule.name), pending=parts))
+            for part in parts:
+                self._mark(part, LineState.PENDING)
+
+    def entered(self, line: Line) -> None:
+        """What a person has entered moves the lots too."""
+        self._moved(line.key, line.quantity)
+
+    def _heed_lot(self, rule: Rule, line: Line) -> None:
+        """A lot that is not known is booked, for it happened, and said at once (derivation.md, Context)."""
+        if rule.lot_from is not None and line.key.lot is None:
+            message = f"{rule.material.name}: {line.quantity} {line.unit} and what follows have no known lot"
+            self.notice(Cause.LOT_UNKNOWN, line.key, line.quantity, (line.start_time, line.time), message)
+
+    def notice(self, cause: Cause, key: Key, quantity: Decimal, span: tuple[datetime, datetime], message: str) -> None:
+        """Say what a person should know of a quantity that is booked."""
+        state = self.rule(key.rule)
+        self.put(key.rule, replace(state, serial=state.serial + 1))
+        notice = Notice(f"{key.rule}/notice/{state.serial + 1}", cause, key, quantity, *span, message)
+        self.outcome.events.append(EventDraft(EventType.EXCEPTION, OPS_STREAM, span[1], about=notice))
+        self.count(key.rule, "notice")
+
+    def repend(self, rule: Rule, line: Line, key: Key) -> None:
+        """A pending line goes on under another key, as nothing of it was sent."""
+        state, moved = self.rule(rule.name), replace(line, key=key)
+        pending = sorted((*state.pending, moved), key=lambda one: (one.evidence.epoch, one.evidence.from_position))
+        self.put(rule.name, replace(state, pending=tuple(pending)))
+        self._mark(moved, LineState.PENDING)
+
+    def sent(self, rule: str) -> tuple[Sent, ...]:
+        """The latest lines of a rule that events have carried."""
+        return self.state.sent.get(rule, SentLines(())).lines
+
+    def _remember_sent(self, lines: tuple[Line, ...]) -> None:
+        """Of rules with a context: a change of it may be told late."""
+        for line in lines:
+            rule, proof = self.map.rules.get(line.key.rule), line.evidence
+            if rule is None or not (rule.order or rule.lot_tag or rule.container or rule.only_while or rule.pause):
+                continue
+            one = Sent(
+                *(line.key, line.quantity, line.start_time, line.time),
+                *(proof.epoch, proof.from_position, proof.to_position),
+            )
+            self.state.sent[rule.name] = SentLines((*self.sent(rule.name), one)[-_SENT:])
+
+    def exclude(self, rule: Rule, line: Line) -> None:
+        """Account for what a condition leaves out: a line of the ledger that no event ever carries."""
+        state = self.rule(rule.name)
+        merged = _merge(rule, state.excluded, line) if state.excluded is not None else None
+        kept = merged if merged is not None else line
+        self.put(rule.name, replace(state, excluded=kept))
+        self._mark(kept, LineState.EXCLUDED)
+        self.count(rule.name, "excluded")
 
     def keep_pending(self, line: Line) -> None:
         """The ledger's place of a line that stays pending after another part of it was cut."""
@@ -168,6 +250,8 @@ class Books:
         )
         self.outcome.events.append(draft)
         state = LineState.CUT if decision is None else LineState.BOOKED_BY_REVIEW
+        if decision is None:
+            self._remember_sent(lines)
         for line in lines:
             self._mark(line, state, draft=len(self.outcome.events) - 1, review=decision.review.id if decision else None)
 
@@ -229,6 +313,17 @@ class Books:
         self.outcome.events.append(EventDraft(EventType.EXCEPTION, OPS_STREAM, span[1], about=gap))
         self.count(rule.name, "gap")
 
+    def _of_one_lot(self, rule: Rule, line: Line) -> Line:
+        """What a person has decided is one line: its lot is known where a single one can have been taken."""
+        if line.key.lot is None and isinstance(rule.lot_from, LotWay):
+            found = lots.assigned(self.state, rule, line)
+            if rule.lot_from is LotWay.BLEND:
+                found = lots.blended(self.state, rule, line)
+            one = found[0].evidence.flags == line.evidence.flags and len(found) == 1
+            line = replace(line, key=replace(line.key, lot=found[0].key.lot if one else None))
+            self._heed_lot(rule, line)
+        return line
+
     def decide(self, decision: Decision, rules: Mapping[str, Rule]) -> None:
         """A person's word on a review: one candidate becomes an event at once, or nothing does."""
         review = decision.review
@@ -239,10 +334,17 @@ class Books:
         self.outcome.events.append(EventDraft(EventType.DECIDED, OPS_STREAM, decision.at, about=decision))
         if decision.verdict is Verdict.ACCEPTED and chosen is not None and quantity > 0:
             line = replace(review.line, key=chosen.key, quantity=quantity, source_quantity=quantity)
-            self.emit(cadence, (replace(line, source_unit=line.unit),), decision)
+            line = self._of_one_lot(rules[review.key.rule], replace(line, source_unit=line.unit))
+            self._moved(line.key, quantity)
+            self.emit(cadence, (line,), decision)
         elif not review.quantity_doubted:
             self._mark(review.line, LineState.REJECTED, review=review.id)
         self.count(review.key.rule, f"review_{decision.verdict}")
+
+
+def _is_open_blend(rule: Rule, line: Line) -> bool:
+    """Whether the line's lots are those of a tank, and not yet told."""
+    return rule.lot_from is LotWay.BLEND and line.key.lot is None and Flag.LOT_UNKNOWN not in line.evidence.flags
 
 
 def _flagged(line: Line, flag: Flag) -> Line:
@@ -253,12 +355,16 @@ def _union(ours: tuple[Flag, ...], theirs: tuple[Flag, ...]) -> tuple[Flag, ...]
     return ours if ours == theirs or not theirs else tuple(dict.fromkeys((*ours, *theirs)))
 
 
-def _merge(last: Line, line: Line) -> Line | None:
-    """Both as one line, if they continue each other under one key; else None."""
+def _merge(rule: Rule, last: Line, line: Line) -> Line | None:
+    """Both as one line, if they continue each other under one key; else None.
+
+    A confirmation of a container is a movement of its own.
+    """
     ours, theirs = last.evidence, line.evidence
     follows = ours.epoch == theirs.epoch and ours.to_position == theirs.from_position
     measured_alike = (last.unit, last.source_unit) == (line.unit, line.source_unit)
-    if not follows or last.key != line.key or last.key.container is not None or not measured_alike:
+    apart = isinstance(rule.signal, Handshake) and last.key.container is not None
+    if not follows or last.key != line.key or apart or not measured_alike:
         return None
     proof = Evidence(
         epoch=ours.epoch,

@@ -8,13 +8,16 @@ from datetime import date, datetime, timedelta
 from itertools import groupby
 
 from edge_agent.config.signals import Counter
-from edge_agent.config.tagmap import CutAt, Rule
+from edge_agent.config.tagmap import CutAt, LotWay, Rule
+from edge_agent.derivation import lots
 from edge_agent.derivation.booking import Books
+from edge_agent.derivation.context import at
 from edge_agent.derivation.precision import cut_down
 from edge_agent.derivation.timetable import next_cut
 from edge_agent.model.movement import Line
 from edge_agent.model.state import CadenceState
 
+_CUT_AT = {CutAt.ORDER_CHANGE: "order", CutAt.LOT_CHANGE: "lot"}
 LINES_PER_EVENT = 40
 """Keeps a bulk event under 64 KiB (events.md, Data): a line with its evidence takes about 1 KiB."""
 
@@ -47,8 +50,9 @@ def cut_if_due(work: Books, rules: Sequence[Rule], now: datetime) -> None:
     elif due <= now or due > next_cut(cadence, work.map.calendar, now):
         _remember(work, cadence.name, replace(_state(work, cadence.name), due=None))
         cut(work, rules, now)
-    if CutAt.ORDER_CHANGE in cadence.or_at:
-        _cut_ended(work, rules, now)
+    parts = [part for cut_at, part in _CUT_AT.items() if cut_at in cadence.or_at]
+    if parts:
+        _cut_ended(work, rules, now, parts)
 
 
 def cut(
@@ -74,26 +78,26 @@ def cut(
                 kept.append(line)
                 continue
             posted, rest = cut_down(rule, line, ended=final or _has_ended(work, rule, line, now))
-            lines += [posted] if posted is not None else []
+            lines += work.blend(rule, posted) if posted is not None else ()
             kept += [rest] if rest is not None else []
             if rest is not None and rest is not line:
                 work.keep_pending(rest)
         if len(kept) != len(state.pending) or any(
             one is not other for one, other in zip(kept, state.pending, strict=True)
         ):
-            work.put(rule.name, replace(state, pending=tuple(kept)))
+            work.put(rule.name, replace(work.rule(rule.name), pending=tuple(kept)))
     for together in _groups(lines):
         work.emit(rules[0].cadence, together)
 
 
-def _cut_ended(work: Books, rules: Sequence[Rule], now: datetime) -> None:
-    """Cut the lines of orders that have ended, once nothing more of them can come."""
+def _cut_ended(work: Books, rules: Sequence[Rule], now: datetime, parts: Sequence[str]) -> None:
+    """Cut the lines of orders or lots (`parts`) that have ended, once nothing more of them can come."""
     cadence, known = rules[0].cadence, _state(work, rules[0].cadence.name)
 
-    def of_ended_order(rule: Rule, line: Line) -> bool:
-        return _order_has_ended(work, rule, line)
+    def has_ended(rule: Rule, line: Line) -> bool:
+        return any(_is_over(work, rule, line, now, part) for part in parts)
 
-    if not any(of_ended_order(rule, line) for rule in rules for line in work.rule(rule.name).pending):
+    if not any(has_ended(rule, line) for rule in rules for line in work.rule(rule.name).pending):
         if known.ended is not None:
             _remember(work, cadence.name, replace(known, ended=None))
         return
@@ -102,7 +106,7 @@ def _cut_ended(work: Books, rules: Sequence[Rule], now: datetime) -> None:
         _remember(work, cadence.name, replace(known, ended=now + wait))
     elif known.ended <= now or known.ended > now + wait:
         _remember(work, cadence.name, replace(known, ended=None))
-        cut(work, rules, now, of_ended_order)
+        cut(work, rules, now, has_ended)
 
 
 def _last_count(rule: Rule) -> timedelta:
@@ -112,13 +116,28 @@ def _last_count(rule: Rule) -> timedelta:
 
 
 def _has_ended(work: Books, rule: Rule, line: Line, now: datetime) -> bool:
-    """Whether nothing more is added to the line: its order or its posting day is over."""
-    return _order_has_ended(work, rule, line) or line.key.posting_day != work.day(now).date
+    """Whether nothing more is added to the line: its order, lot, container or posting day is over."""
+    parts = ("order", "lot", "container")
+    return line.key.posting_day != work.day(now).date or any(_is_over(work, rule, line, now, part) for part in parts)
 
 
-def _order_has_ended(work: Books, rule: Rule, line: Line) -> bool:
-    known = work.state.orders.get(rule.order) if rule.order is not None else None
-    return known is not None and line.key.order != known.history[-1][0]
+def _is_over(work: Books, rule: Rule, line: Line, now: datetime, part: str) -> bool:
+    """Whether another order, lot or container than the line's is counted now, as far as tags tell."""
+    ours: str | None = getattr(line.key, part)
+    if rule.pipe and part != "container":
+        pipe = work.rule(rule.name).pipe
+        return pipe is not None and ours != getattr(pipe, part)
+    if part == "lot" and rule.lot_from is LotWay.FIFO:
+        return ours != lots.current(work.state, rule)
+    if part == "lot" and rule.lot_from is LotWay.BLEND:
+        return ours is not None
+    tag = {"order": rule.order, "lot": rule.lot_tag, "container": rule.container}[part]
+    known = None if tag is None else work.state.contexts.get(tag)
+    if known is None:
+        return False
+    if part == "container" or not rule.time_lag:
+        return ours != known.history[-1][0]
+    return known.history[0][1] <= now - rule.time_lag and ours != at(known.history, now - rule.time_lag)
 
 
 def _is_full(work: Books, rule: Rule) -> bool:

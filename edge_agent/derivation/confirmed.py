@@ -108,13 +108,13 @@ def released(state: HandshakeState, number: int) -> HandshakeState:
 
 def fingerprint(handshake: Handshake, block: Block) -> str:
     """SHA-256 (hex) over what the block says: equal contents of one number are the same transaction."""
-    parts = [f"{tag}={_shown(block.values.get(tag))}" for tag in (handshake.quantity, handshake.container) if tag]
+    parts = [f"{tag}={_shown(block.values.get(tag))}" for tag in handshake.content]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
 def _legible(handshake: Handshake, block: Block) -> bool:
     """Whether every tag of the block could be read; what could not proves no other content."""
-    readings = [block.values.get(tag) for tag in (handshake.quantity, handshake.container) if tag]
+    readings = [block.values.get(tag) for tag in handshake.content]
     return all(reading is not None and reading.quality is Quality.GOOD for reading in readings)
 
 

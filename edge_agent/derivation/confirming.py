@@ -7,14 +7,16 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from edge_agent.config.signals import Handshake
-from edge_agent.config.tagmap import Rule
-from edge_agent.derivation import cadence, confirmed
-from edge_agent.derivation.booking import Books, exact
-from edge_agent.derivation.enrich import Attribution, attribute, event_time
+from edge_agent.config.tagmap import LotWay, Rule
+from edge_agent.derivation import cadence, confirmed, lots
+from edge_agent.derivation.amounts import exact
+from edge_agent.derivation.booking import Books
+from edge_agent.derivation.context import Attribution, attribute, settings_in
+from edge_agent.derivation.enrich import event_time
 from edge_agent.model.confirmation import Acknowledge, Block, Released, Result
 from edge_agent.model.movement import Candidate, Cause, Evidence, Key
 from edge_agent.model.outcome import EpochMark, NaturalKey
-from edge_agent.model.reading import Quality
+from edge_agent.model.reading import Quality, Reading
 from edge_agent.model.state import HandshakeState
 
 
@@ -54,9 +56,10 @@ def confirm(work: Books, one: HandshakeRule, block: Block) -> None:
         return
     before = one.state(work)
     block = _checked(work, one, block)
-    verdict = confirmed.confirm(one.spec, before, block)
-    if _whose(work, one.rule, _time(work, one, block)).cause is Cause.ORDER_UNKNOWN:
-        verdict = _without_order(verdict)
+    verdict = _of_one_lot(work, one.rule, confirmed.confirm(one.spec, before, block))
+    whose = _whose(work, one.rule, _time(work, one, block))
+    if whose.cause is not None:
+        verdict = _in_doubt(verdict, whose.cause)
     if verdict.state != before:
         one.keep(work, verdict.state)
     for found in verdict.findings:
@@ -81,12 +84,24 @@ def _checked(work: Books, one: HandshakeRule, block: Block) -> Block:
     return replace(block, values={**block.values, reading.tag: replace(reading, quality=Quality.BAD)})
 
 
-def _without_order(verdict: confirmed.Verdict) -> confirmed.Verdict:
-    """What is certain but for its order is for a person to decide."""
+def _of_one_lot(work: Books, rule: Rule, verdict: confirmed.Verdict) -> confirmed.Verdict:
+    """A transaction is one line: where what it takes spans several lots `fifo`, a person decides."""
+    if rule.lot_from is not LotWay.FIFO or rule.from_ is None:
+        return verdict
+    there = lots.stock(work.state, rule.from_, rule.material.number)
+    booked = [found for found in verdict.findings if isinstance(found, confirmed.Booking)]
+    if any(len(lots.oldest(there, exact(found.quantity, rule.factor))) > 1 for found in booked):
+        return _in_doubt(verdict, Cause.STRADDLED_LOT)
+    return verdict
+
+
+def _in_doubt(verdict: confirmed.Verdict, cause: Cause) -> confirmed.Verdict:
+    """What is certain but for its order, or whether its condition lets it count, is for a person to decide."""
+    why = f"its {cause.removesuffix('-unknown')} was not known yet"
+    if cause is Cause.STRADDLED_LOT:
+        why = "it spans several lots"
     findings = tuple(
-        confirmed.Suspicion(
-            found.place, Cause.ORDER_UNKNOWN, found.quantity, found.container, "its order tag was not read yet"
-        )
+        confirmed.Suspicion(found.place, cause, found.quantity, found.container, why)
         if isinstance(found, confirmed.Booking)
         else found
         for found in verdict.findings
@@ -118,16 +133,20 @@ def _finding(work: Books, one: HandshakeRule, block: Block, state: HandshakeStat
     match found:
         case confirmed.Booking():
             proof = replace(_evidence(block, found.place, time), flags=found.flags)
-            line = work.line(rule, _key(work, rule, time, found.container), found.quantity, proof)
+            line = work.line(rule, _key(work, one, block, time, found.container), found.quantity, proof)
             name = f"{rule.name}/{found.place.epoch}/{found.place.to_position}"
             work.outcome.natural_keys.append(NaturalKey(rule.name, name, state.content))
+            if _whose(work, rule, time).first.runs is False:
+                work.exclude(rule, line)
+                return
             work.book(rule, line)
             cadence.schedule(work, (rule,), block.received.wall)
         case confirmed.Suspicion():
-            _suspect(work, rule, found, _key(work, rule, time, found.container), _evidence(block, found.place, time))
+            key = _key(work, one, block, time, found.container)
+            _suspect(work, rule, found, key, _evidence(block, found.place, time))
         case confirmed.Skipped():
             bounds = (Decimal(0), None if found.numbers else Decimal(0))
-            key = _key(work, rule, time, None)
+            key = _key(work, one, block, time, None)
             work.gap(rule, found.cause, key, bounds=bounds, span=(time, time), message=found.message)
 
 
@@ -135,7 +154,10 @@ def _suspect(work: Books, rule: Rule, found: confirmed.Suspicion, key: Key, proo
     """A transaction in doubt goes to review; its number stays in the identity if it took one."""
     line = work.line(rule, key, found.quantity or 0, proof)
     ways = [Candidate(Decimal(0), "did not happen, or is booked already", key)]
-    if found.quantity is not None:
+    if found.quantity is not None and found.cause is Cause.STRADDLED_LOT and rule.from_ is not None:
+        there = lots.oldest(lots.stock(work.state, rule.from_, rule.material.number), line.quantity)
+        ways = [Candidate(line.quantity, f"all of lot {lot or 'none'}", replace(key, lot=lot)) for lot, _ in there]
+    elif found.quantity is not None:
         ways.insert(0, Candidate(line.quantity, "happened as the block says", key))
     doubted = proof.from_position == proof.to_position
     work.review(rule, found.cause, tuple(ways), line, quantity_doubted=doubted, message=found.message)
@@ -149,13 +171,21 @@ def _time(work: Books, one: HandshakeRule, block: Block) -> datetime:
     return event_time(quantity, work.state.sources.get(one.spec.trigger.source), work.map.max_skew)[0]
 
 
-def _key(work: Books, rule: Rule, time: datetime, container: str | None) -> Key:
-    return work.key(rule, _whose(work, rule, time).orders[0], time, container)
+def _key(work: Books, one: HandshakeRule, block: Block, time: datetime, container: str | None) -> Key:
+    whose = _whose(work, one.rule, time).first
+    lot = whose.lot if one.spec.lot is None else _lot(block.values.get(one.spec.lot))
+    return work.key(one.rule, whose.order, time, container, lot=lot, operator=whose.operator)
+
+
+def _lot(reading: Reading | None) -> str | None:
+    """The lot as the block states it; none where it could not be read: booked all the same, with an exception."""
+    if reading is None or reading.quality is not Quality.GOOD or reading.value is None:
+        return None
+    return str(reading.value).strip() or None
 
 
 def _whose(work: Books, rule: Rule, time: datetime) -> Attribution:
-    known = work.state.orders.get(rule.order) if rule.order is not None else None
-    return attribute(rule, known, time, time, timedelta(0))
+    return attribute(rule, settings_in(rule, work.state, time, time), timedelta(0), timedelta(0))
 
 
 def _evidence(block: Block, place: confirmed.Place, time: datetime) -> Evidence:

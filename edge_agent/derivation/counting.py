@@ -11,6 +11,7 @@ from edge_agent.config.signals import Counter
 from edge_agent.config.tagmap import Rule
 from edge_agent.derivation import counter
 from edge_agent.derivation.booking import Books
+from edge_agent.derivation.context import waits_for
 from edge_agent.derivation.findings import Finding
 from edge_agent.derivation.posting import post
 from edge_agent.model.movement import Flag
@@ -56,8 +57,9 @@ class CounterRule:
             work.count(name, "not_a_reading" if raw is None else "baseline")
             return
         known = counter.stood_still(self.spec, state, at, time) if reading.continuous else state
-        if raw is None or (self.rule.order is not None and self.rule.order not in work.state.orders):
-            work.count(name, "not_a_reading" if raw is None else "order_unknown")
+        waiting = "not_a_reading" if raw is None else self._waits(work, state, raw, time)
+        if raw is None or waiting is not None:
+            work.count(name, waiting or "not_a_reading")
             self._keep_changed(work, state, counter.out_of_sight(known, outage=False))
             return
         after, findings = counter.observe(
@@ -66,6 +68,16 @@ class CounterRule:
         self._keep(work, after, before=state if after.epoch != state.epoch else None)
         flags = (Flag.SOURCE_TIME_REFUSED,) if refused else ()
         self._post(work, findings, at, (reading.status,), flags=flags)
+
+    def _waits(self, work: Books, state: CounterState, raw: int, time: datetime) -> str | None:
+        """What has to be known before anything is counted, as a word; then all of it is, at once."""
+        rule = self.rule
+        waiting = waits_for(rule, work.state, time)
+        if waiting is None and rule.pipe and work.rule(rule.name).pipe is None:
+            ran = raw - state.last_raw
+            ran += (self.spec.modulus or 0) if ran < 0 else 0
+            return "order_unknown" if 0 <= ran < rule.pipe else None
+        return waiting
 
     def settle(self, work: Books, now: Instant) -> None:
         """Time has passed: decide a held value that has settled, if the source is there to contradict it."""

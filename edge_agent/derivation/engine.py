@@ -9,18 +9,23 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from datetime import datetime
 from itertools import groupby
 
+from edge_agent.config.conditions import Condition
 from edge_agent.config.signals import Counter, Handshake
 from edge_agent.config.tagmap import Rule, TagMap
 from edge_agent.derivation import cadence, confirming, counter
 from edge_agent.derivation.booking import Books
 from edge_agent.derivation.confirming import HandshakeRule
+from edge_agent.derivation.context import context_tags, leaves_out, parts_of, with_value
 from edge_agent.derivation.counting import CounterRule
-from edge_agent.derivation.enrich import event_time, with_order
+from edge_agent.derivation.enrich import event_time
 from edge_agent.derivation.entering import enter
+from edge_agent.derivation.gating import Gates
 from edge_agent.derivation.inherit import inherit
-from edge_agent.derivation.meter import Meter
+from edge_agent.derivation.late import Change, turned_late
+from edge_agent.derivation.meter import Meter, Pausable
 from edge_agent.derivation.steady import Steady, run_on
 from edge_agent.model.confirmation import Block, Released
 from edge_agent.model.event import Entered
@@ -57,7 +62,9 @@ class Engine:
         self._by_cadence: dict[str, list[Rule]] = defaultdict(list)
         for rule in rules:
             self._by_cadence[rule.cadence.name].append(rule)
-        self._order_tags = {rule.order for rule in rules if rule.order is not None}
+        self._context_tags = frozenset(tag for rule in rules for tag in context_tags(rule))
+        self._gates = Gates(tag_map)
+        self._first = frozenset({*self._context_tags, *self._by_epoch_tag, *self._gates.tags})
 
     def handshake_sources(self) -> dict[str, str]:
         """The source that each handshake rule's acknowledgements go to."""
@@ -84,7 +91,7 @@ class Engine:
         return work.outcome
 
     def _context_first(self, inputs: Iterable[Input]) -> Iterator[Input]:
-        """The inputs as they came, but within a delivery order and epoch tags come first.
+        """The inputs as they came, but within a delivery context, conditions and epoch tags come first.
 
         What was stamped alike (all of it after a restart) has no order of its own; an order's time is its own anyway.
         """
@@ -93,7 +100,7 @@ class Engine:
             yield from delivery if received is None else sorted(delivery, key=self._is_no_context)
 
     def _is_no_context(self, item: Input) -> bool:
-        return not (isinstance(item, Reading) and (item.tag in self._order_tags or item.tag in self._by_epoch_tag))
+        return not (isinstance(item, Reading) and item.tag in self._first)
 
     def _step(self, work: Books, item: Input) -> None:
         match item:
@@ -124,11 +131,23 @@ class Engine:
     def _reading(self, work: Books, reading: Reading) -> None:
         source = _received(work, reading.tag.source, reading.received)
         time, refused = event_time(reading, source, self._map.max_skew)
-        if reading.tag in self._order_tags:
-            changed = with_order(work.state.orders.get(reading.tag), reading, time)
+        if reading.tag in self._first:
+            self._context(work, reading, time)
+        for one, steady in self._by_tag.get(reading.tag, ()):
+            if refused or steady is None or not self._runs_on(work, steady, reading, time):
+                one.read(work, reading, time, refused=refused)
+
+    def _context(self, work: Books, reading: Reading, time: datetime) -> None:
+        """A tag of an order or lot, of a condition, of an epoch."""
+        if reading.tag in self._context_tags:
+            changed = with_value(work.state.contexts.get(reading.tag), reading, time)
             if changed is not None:
-                work.state.orders[reading.tag] = changed
+                work.state.contexts[reading.tag] = changed
                 work.context += 1
+                if len(changed.history) > 1 and reading.received.wall - time > self._map.max_skew:
+                    self._late(work, reading.tag, changed.history[-1])
+        if reading.tag in self._gates.tags:
+            self._turned(work, self._gates.read(work, reading, time), reading.received)
         if reading.tag in self._by_epoch_tag and reading.quality is Quality.GOOD:
             known = work.state.tags.get(reading.tag)
             if known is None or known.value != reading.value:
@@ -136,9 +155,41 @@ class Engine:
             if known is not None and known.value != reading.value:
                 for one in self._by_epoch_tag[reading.tag]:
                     one.sign(work, counter.EPOCH_TAG)
-        for one, steady in self._by_tag.get(reading.tag, ()):
-            if refused or steady is None or not self._runs_on(work, steady, reading, time):
-                one.read(work, reading, time, refused=refused)
+
+    def _late(self, work: Books, tag: TagRef, change: tuple[str | None, datetime]) -> None:
+        """What a tag says has been so since a time long past."""
+        for rule in self._map.rules.values():
+            for part, told_by in parts_of(rule):
+                if told_by == tag:
+                    turned_late(work, rule, Change(part, *change))
+
+    def _turned(self, work: Books, conditions: list[Condition], now: Instant) -> None:
+        """Conditions have become true, false or unknown: meters that see to their pauses by themselves are told."""
+        work.context += bool(conditions)
+        for condition in conditions:
+            truths = work.state.conditions[condition.text].history
+            if len(truths) > 1 and now.wall - truths[-1][1] > self._map.max_skew:
+                for rule in self._map.rules.values():
+                    self._late_condition(work, rule, condition, truths[-1])
+            before = truths[-2][0] if len(truths) > 1 else False
+            for one in self._meters.values():
+                pause = one.rule.pause
+                if pause is None or pause.when.text != condition.text or not isinstance(one, Pausable):
+                    continue
+                if truths[-1][0] is False:
+                    one.resume(work, now, rebase=pause.rebase)
+                elif before is False:
+                    one.pause(work, now)
+
+    def _late_condition(
+        self, work: Books, rule: Rule, condition: Condition, turn: tuple[bool | None, datetime]
+    ) -> None:
+        """A condition that turned in the past: what was booked since may have to be left out."""
+        truth, since = turn
+        if rule.only_while is not None and rule.only_while.text == condition.text:
+            turned_late(work, rule, Change("runs", truth, since))
+        if leaves_out(rule) and rule.pause is not None and rule.pause.when.text == condition.text:
+            turned_late(work, rule, Change("runs", None if truth is None else not truth, since))
 
     _runs_on = staticmethod(run_on)
     """The short cut; a test goes the whole way instead."""
@@ -160,6 +211,7 @@ class Engine:
             return
         if change.link is Link.LOST:
             work.state.sources[change.source] = replace(known, link=Link.LOST)
+            self._turned(work, self._gates.lost(work, change.source, change.received.wall), change.received)
             return
         started = change.start_time or known.start_time
         work.state.sources[change.source] = replace(known, link=Link.UP, start_time=started)

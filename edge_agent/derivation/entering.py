@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from edge_agent.derivation.booking import Books, exact
+from edge_agent.derivation.amounts import exact
+from edge_agent.derivation.booking import Books
 from edge_agent.model.event import Entered, EventDraft
 from edge_agent.model.movement import Evidence, Flag, Key, Line, LineState
 from edge_agent.model.outcome import EpochMark, LineMark, NaturalKey
@@ -53,6 +54,7 @@ def enter(work: Books, entered: Entered) -> None:
     work.outcome.lines[RULE, epoch, place] = LineMark(line, LineState.CUT, len(work.outcome.events) - 1)
     work.outcome.epochs[RULE, epoch] = EpochMark(RULE, epoch, before.first_number, place + 1, 0, 0)
     work.outcome.natural_keys.append(NaturalKey(RULE, f"form:{entry.form}", f"{entered.digest} {place}"))
+    work.entered(line)
     work.count(RULE, "entered")
 
 

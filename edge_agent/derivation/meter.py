@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from edge_agent.config.tagmap import Rule
 from edge_agent.derivation.booking import Books
@@ -48,4 +48,17 @@ class Meter(Protocol):
 
     def returned(self, work: Books) -> None:
         """The source is back: what is seen next spans an outage."""
+        ...
+
+
+@runtime_checkable
+class Pausable(Protocol):
+    """A meter that sees to its rule's `pause_while` by itself: a level, whose baseline moves with a refill."""
+
+    def pause(self, work: Books, now: Instant) -> None:
+        """The condition of the pause holds, or is not known."""
+        ...
+
+    def resume(self, work: Books, now: Instant, *, rebase: bool) -> None:
+        """It holds no more: take a new baseline (`rebase`), or book what ran meanwhile."""
         ...

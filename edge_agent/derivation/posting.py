@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
+from decimal import Decimal
 
 from edge_agent.config.tagmap import OnSpan, Rule
 from edge_agent.derivation import cadence
-from edge_agent.derivation.booking import Books, exact
-from edge_agent.derivation.enrich import Attribution, attribute
+from edge_agent.derivation.amounts import exact
+from edge_agent.derivation.booking import Books
+from edge_agent.derivation.context import Attribution, Setting, attribute, settings_in
 from edge_agent.derivation.findings import Delta, Doubt, Finding, Hole
-from edge_agent.model.movement import Candidate, Cause, Evidence, Flag, Line
+from edge_agent.derivation.pipe import advanced, came_out, entered, within_pipe
+from edge_agent.model.movement import Candidate, Cause, Evidence, Flag, Key, Line
 from edge_agent.model.reading import Instant
 
 
@@ -54,52 +58,105 @@ def _evidence(delta: Delta, statuses: tuple[int, ...], flags: tuple[Flag, ...]) 
     )
 
 
-def _whose(work: Books, rule: Rule, since: datetime, until: datetime, brief: timedelta) -> Attribution:
-    known = work.state.orders.get(rule.order) if rule.order is not None else None
-    return attribute(rule, known, since, until, brief)
+def _whose(
+    work: Books, rule: Rule, span: tuple[datetime, datetime], brief: timedelta, ran: tuple[int, int | None]
+) -> Attribution:
+    """Whose is what ran in `span`: `ran` units at the least and the most (None: nothing bounds it)."""
+    since, until = span
+    within = settings_in(rule, work.state, since, until)
+    if rule.pipe:
+        state, (least, most) = work.rule(rule.name), ran
+        reach = rule.pipe if most is None else most
+        pipe = entered(rule, work.state, state.pipe, span, reach)
+        pairs = ((None, None),) if pipe is None else came_out(pipe, reach)
+        within = within_pipe(rule, within, pairs, known=state.pipe is not None)
+        if pipe is not None:
+            work.put(rule.name, replace(state, pipe=advanced(pipe, least, most)))
+    return attribute(rule, within, until - since, brief)
+
+
+def _key(work: Books, rule: Rule, setting: Setting, until: datetime) -> Key:
+    return work.key(rule, setting.order, until, setting.container, lot=setting.lot, operator=setting.operator)
 
 
 def _book(work: Books, rule: Rule, delta: Delta, proof: Evidence, brief: timedelta) -> None:
     """Book a certain quantity, unless it is open whose it is: then it is in review as a whole."""
     since, until = proof.first_time, proof.last_time
-    whose = _whose(work, rule, since, until, brief)
-    line = work.line(
-        rule,
-        work.key(rule, whose.orders[0], until),
-        delta.to_position - delta.from_position,
-        replace(proof, flags=(*proof.flags, *whose.flags)),
-    )
+    raw = delta.to_position - delta.from_position
+    whose = _whose(work, rule, (since, until), brief, (raw, raw))
+    proof = replace(proof, flags=(*proof.flags, *whose.flags))
+    line = work.line(rule, _key(work, rule, whose.first, until), raw, proof)
     first_day = work.day(since).date
-    if len(whose.orders) > 1 or whose.cause is Cause.ORDER_UNKNOWN:
-        ways = [Candidate(line.quantity, f"order {o or 'none'}", replace(line.key, order=o)) for o in whose.orders]
-        message = f"{line.quantity} {line.unit} ran while the order changed: {', '.join(w.why for w in ways)}"
-        work.review(rule, whose.cause, tuple(ways), line, quantity_doubted=False, message=message)
+    if whose.cause is not None:
+        ways = tuple(_ways(work, rule, whose, line))
+        message = f"{line.quantity} {line.unit} ran {_doubtful(whose)}: {', '.join(way.why for way in ways)}"
+        work.review(rule, whose.cause, ways, line, quantity_doubted=False, message=message)
+    elif whose.first.runs is False:
+        work.exclude(rule, line)
     elif first_day != line.key.posting_day and rule.on_span is OnSpan.REVIEW:
         days = (line.key.posting_day, first_day)
-        ways = [Candidate(line.quantity, f"posting day {day}", replace(line.key, posting_day=day)) for day in days]
+        ways = tuple(Candidate(line.quantity, f"posting day {day}", replace(line.key, posting_day=day)) for day in days)
         message = f"{line.quantity} {line.unit} ran across the start of posting day {line.key.posting_day}"
-        work.review(rule, Cause.STRADDLED_DAY, tuple(ways), line, quantity_doubted=False, message=message)
+        work.review(rule, Cause.STRADDLED_DAY, ways, line, quantity_doubted=False, message=message)
     else:
         work.book(rule, line)
 
 
+def _doubtful(whose: Attribution) -> str:
+    cause = str(whose.cause)
+    part, unknown = cause.replace("straddled-", "").replace("-unknown", ""), cause.endswith("-unknown")
+    return f"while the {part} was not known" if unknown else f"while the {part} changed"
+
+
+def _ways(work: Books, rule: Rule, whose: Attribution, line: Line) -> Iterator[Candidate]:
+    """Each setting as a way the quantity may have gone; where a condition may have left it out, that too."""
+    running = (setting._replace(runs=True) for setting in whose.settings if setting.runs is not False)
+    for setting in dict.fromkeys(running):
+        yield Candidate(line.quantity, _named(whose, setting), _key(work, rule, setting, line.time))
+    if any(not setting.runs for setting in whose.settings):
+        yield Candidate(Decimal(0), "excluded, as its condition says", line.key)
+
+
+def _named(whose: Attribution, setting: Setting) -> str:
+    """The setting by what tells it from the others, and always by its order where orders are run."""
+    others = whose.settings
+    parts = [f"order {setting.order or 'none'}"]
+    parts += [
+        f"{part} {getattr(setting, part) or 'none'}"
+        for part in ("lot", "container")
+        if len({getattr(one, part) for one in others}) > 1
+    ]
+    return ", ".join(parts)
+
+
 def _doubt(work: Books, rule: Rule, doubt: Doubt, proof: Evidence, brief: timedelta) -> None:
     """The quantity itself is open: every way it may have gone, for every order it may belong to."""
-    whose = _whose(work, rule, proof.first_time, proof.last_time, brief)
-    line: Line = work.line(rule, work.key(rule, whose.orders[0], proof.last_time), 0, proof)
-    ways = [
-        Candidate(exact(raw, rule.factor), why if len(whose.orders) == 1 else f"{why}, order {order or 'none'}", key)
-        for raw, why in doubt.candidates
-        for order in (whose.orders if raw else whose.orders[:1])
-        for key in (replace(line.key, order=order),)
-    ]
+    raws, span = [raw for raw, _ in doubt.candidates], (proof.first_time, proof.last_time)
+    whose = _whose(work, rule, span, brief, (min(raws), max(raws)))
+    key = _key(work, rule, whose.first, proof.last_time)
+    if whose.cause is None and whose.first.runs is False:
+        low, high = (exact(raw, rule.factor) for raw in (min(raws), max(raws)))
+        work.count(rule.name, "excluded")
+        work.gap(rule, doubt.cause, key, bounds=(low, high), span=span, message=f"excluded: {doubt.message}")
+        return
+    line: Line = work.line(rule, key, 0, proof)
+    ways: list[Candidate] = []
+    for raw, why in doubt.candidates:
+        full = replace(line, quantity=exact(raw, rule.factor))
+        if raw == 0 or whose.cause is None:
+            ways.append(Candidate(full.quantity, why, key))
+        else:
+            some = _ways(work, rule, whose, full)
+            ways += [replace(way, why=f"{why}, {way.why}") for way in some if way.quantity]
+    if not any(way.quantity == 0 for way in ways) and not all(setting.runs for setting in whose.settings):
+        ways.append(Candidate(Decimal(0), "excluded, as its condition says", key))
     work.review(rule, doubt.cause, tuple(ways), line, quantity_doubted=True, message=doubt.message)
 
 
 def _hole(work: Books, rule: Rule, hole: Hole, brief: timedelta) -> None:
-    whose = _whose(work, rule, hole.since, hole.until, brief)
+    whose = _whose(work, rule, (hole.since, hole.until), brief, (hole.minimum, hole.maximum))
     low = exact(hole.minimum, rule.factor)
     high = None if hole.maximum is None else exact(hole.maximum, rule.factor)
-    key = work.key(rule, whose.orders[0], hole.until)
+    key = _key(work, rule, whose.first, hole.until)
     seen = exact(hole.seen, rule.factor)
     work.gap(rule, hole.cause, key, bounds=(low, high), span=(hole.since, hole.until), message=hole.message, seen=seen)

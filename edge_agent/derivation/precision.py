@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from decimal import Decimal
 
+from edge_agent.config.signals import Handshake
 from edge_agent.config.tagmap import Rule
 from edge_agent.model.movement import Flag, Line
 
@@ -19,7 +20,7 @@ def cut_down(rule: Rule, line: Line, *, ended: bool) -> tuple[Line | None, Line 
     if precision is None or line.quantity % precision == 0:
         return line, None
     width = line.evidence.to_position - line.evidence.from_position
-    if ended or line.key.container is not None:
+    if ended or (isinstance(rule.signal, Handshake) and line.key.container is not None):
         return _in_base(rule, line), None
     posted = line.quantity // precision * precision
     if posted == 0 or width < 2:

@@ -12,7 +12,7 @@ from decimal import Decimal
 
 from edge_agent.config.signals import Counter
 from edge_agent.config.tagmap import Rule
-from edge_agent.derivation.booking import exact
+from edge_agent.derivation.amounts import exact
 from edge_agent.model.movement import Candidate, Cause, Decision, Review, Verdict
 
 

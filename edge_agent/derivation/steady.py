@@ -8,17 +8,19 @@ inputs both ways.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from math import ceil, floor, lcm
 
 from edge_agent.config.signals import Counter
-from edge_agent.config.tagmap import Rule, Tag, TagMap
-from edge_agent.derivation.booking import Books, exact, total
+from edge_agent.config.tagmap import LotWay, Rule, Tag, TagMap
+from edge_agent.derivation.amounts import exact, total
+from edge_agent.derivation.booking import Books
 from edge_agent.model.movement import Evidence, Line, LineState
 from edge_agent.model.outcome import EpochMark, LineMark
-from edge_agent.model.reading import Instant, Quality, Reading
+from edge_agent.model.reading import Instant, Quality, Reading, TagRef
 from edge_agent.model.state import CounterState, RuleState
 
 _NANO = 10**9
@@ -32,6 +34,7 @@ class Steady:
 
     In whole numbers, `delta` raw units fit into `elapsed` nanoseconds if delta x unit <= burst + rate x elapsed; `rate`
     None bounds nothing. `settle` is in nanoseconds; `lowest` to `highest` are the raw values that are readings.
+    `contexts` are the order's and the lot's tag; `gates` the conditions by their text, with the truth that lets run.
     """
 
     rule: Rule
@@ -44,12 +47,19 @@ class Steady:
     modulus: int
     lowest: int | None
     highest: int | None
+    contexts: tuple[TagRef, ...] = ()
+    gates: tuple[tuple[str, bool], ...] = ()
+    lot: TagRef | None = None
 
     @classmethod
     def of(cls, rule: Rule, tag_map: TagMap) -> Steady | None:
         """Prepare `rule`; None where there is no short cut for it."""
         spec = rule.signal
         if not isinstance(spec, Counter) or rule.max_qty is not None:
+            return None
+        if rule.lag or rule.container is not None or rule.operator is not None:
+            return None
+        if isinstance(rule.lot_from, LotWay) or tag_map.follows_lots(rule):
             return None
         tag = tag_map.tags[spec.tag]
         rate, burst = Fraction(spec.max_rate or 0), Fraction(spec.burst)
@@ -68,7 +78,17 @@ class Steady:
             modulus=spec.modulus or 0,
             lowest=lowest,
             highest=highest,
+            contexts=tuple(tag for tag in (rule.order, rule.lot_tag) if tag is not None),
+            lot=rule.lot_tag,
+            gates=tuple(_gates(rule)),
         )
+
+
+def _gates(rule: Rule) -> Iterator[tuple[str, bool]]:
+    if rule.only_while is not None:
+        yield rule.only_while.text, True
+    if rule.pause is not None:
+        yield rule.pause.when.text, False
 
 
 def _bounds(tag: Tag) -> tuple[int | None, int | None]:
@@ -161,16 +181,15 @@ class Run:
         due = work.state.cadences.get(rule.cadence.name)
         if not pending or due is None or due.due is None:
             return None
-        line, self.since, self.until, order = pending[-1], day.starts, day.ends, None
-        if rule.order is not None:
-            orders = work.state.orders.get(rule.order)
-            if orders is None:
-                return None
-            order, began = orders.history[-1]
-            self.since = max(began, day.starts)
-        key, proof = line.key, line.evidence
+        since = self._setting(work)
+        if since is None:
+            return None
+        line, self.since, self.until = pending[-1], max(since, day.starts), day.ends
+        key, proof, contexts = line.key, line.evidence, work.state.contexts
         same = (
-            key.order == order
+            key.order == (contexts[rule.order].history[-1][0] if rule.order is not None else None)
+            and key.lot == (contexts[self.one.lot].history[-1][0] if self.one.lot is not None else None)
+            and key.operator is None
             and key.posting_day == day.date
             and key.material == rule.material.number
             and key.event is rule.event
@@ -180,6 +199,18 @@ class Run:
             and proof.to_position == self.state.last_raw + self.state.wraps * self.one.modulus
         )
         return line if same else None
+
+    def _setting(self, work: Books) -> datetime | None:
+        """Since when order, lot and conditions are what they are now; None where the conditions do not let run."""
+        since = datetime.min.replace(tzinfo=UTC)
+        for tag in self.one.contexts:
+            since = max(since, work.state.contexts[tag].history[-1][1])
+        for text, lets_run in self.one.gates:
+            truths = work.state.conditions.get(text)
+            if truths is None or truths.history[-1][0] is not lets_run:
+                return None
+            since = max(since, truths.history[-1][1])
+        return since
 
     def close(self, work: Books) -> None:
         """Put what was added up into the books."""
@@ -193,7 +224,8 @@ class Run:
             )
             work.count(name, "booked", self.grown)
         after = CounterState(state.epoch, state.first_raw, self.raw, state.wraps, self.at, self.time)
-        work.state.rules[name] = RuleState(after, pending, self.known.serial)
+        excluded = None if self.delta else self.known.excluded
+        work.state.rules[name] = RuleState(after, pending, self.known.serial, excluded)
         work.outcome.epochs[name, after.epoch] = EpochMark(
             name, after.epoch, after.first_raw, self.raw, after.wraps, one.modulus
         )
@@ -241,7 +273,7 @@ def run_on(work: Books, one: Steady, reading: Reading, time: datetime) -> bool:
 
 
 def _is_plain(work: Books, one: Steady, state: CounterState) -> bool:
-    """Whether nothing is open: no hold, no sign of a reset, nothing unseen, no restore, no order to be read first."""
-    if one.rule.order is not None and one.rule.order not in work.state.orders:
+    """Whether nothing is open: no hold, no sign of a reset, nothing unseen, no restore, no context to be read first."""
+    if any(tag not in work.state.contexts for tag in one.contexts):
         return False
     return not (state.hold or state.reset_signs or state.outage or state.skipped or state.restored)

@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from edge_agent.model.ack import Overdue
-from edge_agent.model.movement import Decision, EventType, Gap, Line, Review
+from edge_agent.model.movement import Decision, EventType, Gap, Line, Notice, Review
 from edge_agent.model.reading import Instant
 from edge_agent.model.value import value
 
@@ -192,7 +192,7 @@ class Snapshot:
     stock: tuple[Stock, ...]
 
 
-About = Review | Decision | Gap | Overdue | Entry | Voided | Reversal | Correction | Snapshot
+About = Review | Decision | Gap | Notice | Overdue | Entry | Voided | Reversal | Correction | Snapshot
 
 
 @value

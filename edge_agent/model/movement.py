@@ -32,6 +32,10 @@ class Flag(StrEnum):
     SPANNED_OUTAGE = "spannedOutage"
     SPANS_POSTING_DAY = "spansPostingDay"
     STRADDLED_ORDER = "straddledOrder"
+    STRADDLED_LOT = "straddledLot"
+    STRADDLED_CONTAINER = "straddledContainer"
+    STRADDLED_OPERATOR = "straddledOperator"
+    STRADDLED_CONDITION = "straddledCondition"
     UNPROVEN = "unproven"
     WRAPPED = "wrapped"
     GLITCH = "glitch"
@@ -42,6 +46,7 @@ class Flag(StrEnum):
     SKIPPED_NUMBERS = "skippedNumbers"
     CUT_TO_PRECISION = "cutToPrecision"
     MANUAL_ENTRY = "manualEntry"
+    LOT_UNKNOWN = "lotUnknown"
 
 
 @value
@@ -60,6 +65,7 @@ class Key:
     posting_day: date
     container: str | None = None
     lot: str | None = None
+    operator: str | None = None
 
 
 @value
@@ -116,7 +122,14 @@ class Cause(StrEnum):
     REVIEW_OVER = "review-over"
     UNPROVEN = "unproven"
     STRADDLED_ORDER = "straddled-order"
+    STRADDLED_LOT = "straddled-lot"
+    STRADDLED_CONTAINER = "straddled-container"
+    STRADDLED_CONDITION = "straddled-condition"
     ORDER_UNKNOWN = "order-unknown"
+    LOT_UNKNOWN = "lot-unknown"
+    CONTAINER_UNKNOWN = "container-unknown"
+    CONDITION_UNKNOWN = "condition-unknown"
+    BACKDATED = "backdated"
     STRADDLED_DAY = "straddled-day"
     RESTORED = "restored"
     RESET = "reset"
@@ -170,6 +183,22 @@ class Gap:
     until: datetime
     message: str
     seen: Decimal = Decimal(0)
+
+
+@value
+class Notice:
+    """What a person should know of a quantity that is booked: it happened, so it is not held back.
+
+    `quantity` in the material's unit, as far as it had run in (`since`, `until`].
+    """
+
+    id: str
+    cause: Cause
+    key: Key
+    quantity: Decimal
+    since: datetime
+    until: datetime
+    message: str
 
 
 class Verdict(StrEnum):

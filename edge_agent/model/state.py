@@ -1,7 +1,7 @@
 """What the derivation remembers between inputs; all of it is stored in the same transaction as its output.
 
-The state is one mapping per kind of thing, keyed by the thing's name: rules, order tags, sources, cadences. Each value
-is frozen and replaced whole, so the store writes only what changed.
+The state is one mapping per kind of thing, keyed by the thing's name: rules, context tags, conditions, sources and so
+on. Each value is frozen and replaced whole, so the store writes only what changed.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, TypeVar
 
-from edge_agent.model.movement import Line
+from edge_agent.model.movement import Key, Line
 from edge_agent.model.reading import Instant, Link, Quality, Scalar, TagRef
 from edge_agent.model.value import value
 
@@ -104,19 +104,92 @@ SignalState = CounterState | HandshakeState
 
 
 @value
+class Coming:
+    """Another order or lot that has begun to enter the pipe: it comes out after `low` to `high` more units have run."""
+
+    order: str | None
+    lot: str | None
+    low: int
+    high: int
+
+
+@value
+class Pipe:
+    """Material between where the context is known and where it is counted, for a rule whose `lag` is a quantity.
+
+    `order` and `lot` are of what comes out now; changes of context up to `noted` are in `coming`. Raw units.
+    """
+
+    order: str | None
+    lot: str | None
+    noted: datetime
+    coming: tuple[Coming, ...] = ()
+
+
+@value
 class RuleState:
-    """All that one rule remembers. `pending` are its lines not yet cut, the last of them still open for growth."""
+    """All that one rule remembers.
+
+    `pending` are its lines not yet cut, the last of them still open for growth. `excluded` is the newest excluded line,
+    as long as nothing else has run.
+    """
 
     signal: SignalState | None = None
     pending: tuple[Line, ...] = ()
     serial: int = 0
+    excluded: Line | None = None
+    pipe: Pipe | None = None
 
 
 @value
-class OrderState:
-    """The latest values of an order tag, oldest first: (order or None, since when)."""
+class ContextState:
+    """The latest values of a context tag (order, lot, operator, container), oldest first: (value or None, since when).
+
+    None is what an empty text says: no order, no lot.
+    """
 
     history: tuple[tuple[str | None, datetime], ...]
+
+
+@value
+class ConditionState:
+    """The latest truths of a condition, oldest first: (true, false or None for unknown, since when)."""
+
+    history: tuple[tuple[bool | None, datetime], ...]
+
+
+@value
+class Sent:
+    """A line that an event has carried, as far as a late change of its context has to know it."""
+
+    key: Key
+    quantity: Decimal
+    since: datetime
+    until: datetime
+    epoch: int
+    from_position: int
+    to_position: int
+
+
+@value
+class SentLines:
+    """The latest lines of a rule that events have carried, the newest last."""
+
+    lines: tuple[Sent, ...]
+
+
+@value
+class StockLots:
+    """The lots of a material at a location, the oldest first: (lot or None, quantity in the material's unit)."""
+
+    lots: tuple[tuple[str | None, Decimal], ...]
+
+
+@value
+class ContainerLots:
+    """The lots that containers of a material were last seen with, the latest last: (container, lot)."""
+
+    lots: tuple[tuple[str, str], ...]
 
 
 @value
@@ -184,13 +257,22 @@ class Branch(MutableMapping[K, V]):
 
 @dataclass(slots=True)
 class State:
-    """Everything remembered, by kind. `branch` is written to, `adopt` takes the branch over after COMMIT."""
+    """Everything remembered, by kind. `branch` is written to, `adopt` takes the branch over after COMMIT.
+
+    `conditions` are by their text; `operands` are the last values of the tags that conditions name. `lots` are by
+    location and material, `containers` by material, `sent` by rule.
+    """
 
     rules: MutableMapping[str, RuleState] = field(default_factory=dict)
-    orders: MutableMapping[TagRef, OrderState] = field(default_factory=dict)
+    contexts: MutableMapping[TagRef, ContextState] = field(default_factory=dict)
+    conditions: MutableMapping[str, ConditionState] = field(default_factory=dict)
     sources: MutableMapping[str, SourceState] = field(default_factory=dict)
     cadences: MutableMapping[str, CadenceState] = field(default_factory=dict)
     tags: MutableMapping[TagRef, TagState] = field(default_factory=dict)
+    operands: MutableMapping[TagRef, TagState] = field(default_factory=dict)
+    lots: MutableMapping[str, StockLots] = field(default_factory=dict)
+    containers: MutableMapping[str, ContainerLots] = field(default_factory=dict)
+    sent: MutableMapping[str, SentLines] = field(default_factory=dict)
     held: set[str] = field(default_factory=set, init=False, compare=False)
     """Rules that wait as of the last `adopt`: those that the passing of time may decide."""
 
@@ -198,24 +280,34 @@ class State:
         if not isinstance(self.rules, Branch):
             self.held = {name for name, rule in self.rules.items() if _waits(rule)}
 
+    def kinds(self) -> dict[str, MutableMapping[Any, Any]]:
+        """The mappings by the name of their kind."""
+        return {
+            "rules": self.rules,
+            "contexts": self.contexts,
+            "conditions": self.conditions,
+            "sources": self.sources,
+            "cadences": self.cadences,
+            "tags": self.tags,
+            "operands": self.operands,
+            "lots": self.lots,
+            "containers": self.containers,
+            "sent": self.sent,
+        }
+
     def branch(self) -> State:
         """A state that reads through to this one and keeps its own writes apart."""
-        return State(
-            Branch(self.rules), Branch(self.orders), Branch(self.sources), Branch(self.cadences), Branch(self.tags)
-        )
+        return State(**{kind: Branch(mapping) for kind, mapping in self.kinds().items()})
 
     def own(self) -> State:
         """Of a branch: only what was written to it."""
-        return State(_own(self.rules), _own(self.orders), _own(self.sources), _own(self.cadences), _own(self.tags))
+        return State(**{kind: _own(mapping) for kind, mapping in self.kinds().items()})
 
     def adopt(self, changed: State) -> None:
         """Take over what a branch has changed (see `own`)."""
-        self.rules.update(changed.rules)
         self.held = self.held.difference(changed.rules) | changed.held
-        self.orders.update(changed.orders)
-        self.sources.update(changed.sources)
-        self.cadences.update(changed.cadences)
-        self.tags.update(changed.tags)
+        for mine, theirs in zip(self.kinds().values(), changed.kinds().values(), strict=True):
+            mine.update(theirs)
 
 
 def _waits(rule: RuleState) -> bool:

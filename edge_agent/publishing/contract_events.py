@@ -239,6 +239,20 @@ class GapRaised(Booked):
     evidence: Signal
 
 
+class NoticeRaised(Booked):
+    """Something about a quantity that was booked all the same, because it happened."""
+
+    operationsType: OperationsType
+    noticeID: Identifier
+    cause: Word
+    message: Text
+    key: Key
+    quantity: Annotated[Quantity, Field(description="As much of it as was booked when this was said.")]
+    since: Timestamp
+    until: Timestamp
+    evidence: Signal
+
+
 class Overdue(Closed):
     """Events of a source, from `sequence` on, that a system has not answered in time."""
 
@@ -259,7 +273,8 @@ class OverdueRaised(Common):
 
 
 ExceptionRaised = Annotated[
-    GapRaised | OverdueRaised, Field(description="What a person should know of: what could not be seen, or is overdue.")
+    GapRaised | NoticeRaised | OverdueRaised,
+    Field(description="What a person should know of: what could not be seen, is booked in doubt, or is overdue."),
 ]
 
 
@@ -325,6 +340,7 @@ EventData = (
     | MovementInReview
     | MovementDecided
     | GapRaised
+    | NoticeRaised
     | OverdueRaised
     | StockSnapshot
 )

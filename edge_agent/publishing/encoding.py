@@ -15,7 +15,7 @@ import orjson
 from edge_agent.config.tagmap import TagMap
 from edge_agent.errors import EventInvalid
 from edge_agent.model.event import About, Correction, EventDraft, Place, Rendered, Reversal, StockMove
-from edge_agent.model.movement import Decision, EventType, Gap, Review
+from edge_agent.model.movement import Decision, EventType, Gap, Notice, Review
 from edge_agent.publishing.contract import AnyLine
 from edge_agent.publishing.contract_events import Envelope, EventData
 from edge_agent.publishing.corrections import Original
@@ -84,7 +84,7 @@ class Renderer:
         if isinstance(about, Reversal | Correction):
             return self._amended(draft, source, Original(about.original))
         topic, data = self._topics.event(draft.type), self._data.told(draft)
-        if not isinstance(about, Review | Decision | Gap):
+        if not isinstance(about, Review | Decision | Gap | Notice):
             return _Body(data, topic, draft.type.value, f"{self._site}|{draft.type}|")
         key = about.review.key if isinstance(about, Decision) else about.key
         return _Body(data, topic, *_of_material(self._site, key.material, key.lot), _correlation(source, about))

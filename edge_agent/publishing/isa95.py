@@ -8,7 +8,7 @@ from edge_agent.config.tagmap import TagMap
 from edge_agent.errors import EventInvalid
 from edge_agent.model.ack import Overdue
 from edge_agent.model.event import About, Correction, Entry, EventDraft, Reversal, Snapshot, Voided
-from edge_agent.model.movement import Candidate, Decision, EventType, Gap, Key, Review
+from edge_agent.model.movement import Candidate, Decision, EventType, Gap, Key, Notice, Review
 from edge_agent.publishing import contract
 from edge_agent.publishing import contract_events as form
 from edge_agent.publishing.corrections import Original, corrected_data, reversed_data
@@ -82,10 +82,8 @@ class DataBuilder:
                 return self._review(draft, review)
             case EventType.DECIDED, Decision() as decision:
                 return self._decided(draft, decision)
-            case EventType.EXCEPTION, Gap() as gap:
-                return self._gap(draft, gap)
-            case EventType.EXCEPTION, Overdue() as overdue:
-                return {**self._common(draft, overdue.since), "exception": _overdue(overdue)}
+            case EventType.EXCEPTION, (Gap() | Notice() | Overdue()) as exception:
+                return self._exception(draft, exception)
             case EventType.VOIDED, Voided() as voided:
                 return {**self._common(draft, draft.time), "voided": _voided(voided)}
             case EventType.SNAPSHOT, Snapshot() as snapshot:
@@ -141,6 +139,15 @@ class DataBuilder:
             "decision": _decision(decision),
         }
 
+    def _exception(self, draft: EventDraft, about: Gap | Notice | Overdue) -> form.EventData:
+        match about:
+            case Gap():
+                return self._gap(draft, about)
+            case Notice():
+                return self._notice(draft, about)
+            case Overdue():
+                return {**self._common(draft, about.since), "exception": _overdue(about)}
+
     def _gap(self, draft: EventDraft, gap: Gap) -> form.GapRaised:
         return {
             "operationsType": _operations(gap.key),
@@ -154,6 +161,20 @@ class DataBuilder:
             "since": timestamp(gap.since),
             "until": timestamp(gap.until),
             "evidence": self._lines.signal(gap.key.rule),
+        }
+
+    def _notice(self, draft: EventDraft, notice: Notice) -> form.NoticeRaised:
+        return {
+            "operationsType": _operations(notice.key),
+            **self._booked(draft, notice.key, notice.since),
+            "noticeID": notice.id,
+            "cause": notice.cause,
+            "message": notice.message,
+            "key": _key(notice.key),
+            "quantity": self._lines.quantity(notice.quantity, notice.key),
+            "since": timestamp(notice.since),
+            "until": timestamp(notice.until),
+            "evidence": self._lines.signal(notice.key.rule),
         }
 
 

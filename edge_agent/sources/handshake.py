@@ -41,7 +41,7 @@ class Watch:
         self._delivered: int | None = None
         self._open = False
         self._pause = _OPEN_SECONDS
-        self._values = (handshake.quantity, *((handshake.container,) if handshake.container is not None else ()))
+        self._values = handshake.content
         self._asked = (handshake.trigger, *self._values, handshake.ack, handshake.trigger)
 
     def connected(self, now: float) -> None:

@@ -1,4 +1,4 @@
-"""The derivation's memory as rows: one per rule, order tag, source, cadence, epoch tag; each with its hash."""
+"""The derivation's memory as rows: one per rule, context tag, condition, source and so on; each with its hash."""
 
 from __future__ import annotations
 
@@ -13,12 +13,16 @@ from pydantic import TypeAdapter
 from edge_agent.model.reading import Scalar, TagRef
 from edge_agent.model.state import (
     CadenceState,
+    ConditionState,
+    ContainerLots,
+    ContextState,
     CounterState,
     HandshakeState,
-    OrderState,
     RuleState,
+    SentLines,
     SourceState,
     State,
+    StockLots,
     TagState,
 )
 from edge_agent.store.connection import Connection, Statement
@@ -48,10 +52,15 @@ class _StoredTag:
 
 _CODECS: dict[str, TypeAdapter[Any]] = {
     "rule": TypeAdapter(_StoredRule),
-    "order": TypeAdapter(OrderState),
+    "context": TypeAdapter(ContextState),
+    "condition": TypeAdapter(ConditionState),
     "source": TypeAdapter(SourceState),
     "cadence": TypeAdapter(CadenceState),
     "tag": TypeAdapter(_StoredTag),
+    "operand": TypeAdapter(_StoredTag),
+    "lots": TypeAdapter(StockLots),
+    "containers": TypeAdapter(ContainerLots),
+    "sent": TypeAdapter(SentLines),
 }
 _SCALARS: dict[str, Callable[[str], Scalar]] = {
     "bool": lambda text: text == "True",
@@ -79,14 +88,19 @@ class Checkpoint:
 def rows(state: State) -> Iterator[tuple[str, str, str, bytes]]:
     """The rows that hold `state`."""
     yield from _encoded("rule", ((name, _stored_rule(rule)) for name, rule in state.rules.items()))
-    yield from _encoded("order", state.orders.items())
+    yield from _encoded("context", state.contexts.items())
+    yield from _encoded("condition", state.conditions.items())
     yield from _encoded("source", state.sources.items())
     yield from _encoded("cadence", state.cadences.items())
     yield from _encoded("tag", ((name, _stored_tag(tag)) for name, tag in state.tags.items()))
+    yield from _encoded("operand", ((name, _stored_tag(tag)) for name, tag in state.operands.items()))
+    yield from _encoded("lots", state.lots.items())
+    yield from _encoded("containers", state.containers.items())
+    yield from _encoded("sent", state.sent.items())
 
 
 def decoded(kind: str, body: str) -> Any:
-    """What a row's body says: a rule's, an order tag's, a source's, a cadence's or a tag's state."""
+    """What a row's body says: the state of a thing of that kind."""
     stored = _CODECS[kind].validate_json(body)
     match stored:
         case _StoredRule():
@@ -109,12 +123,19 @@ async def write(connection: Connection, state: State) -> None:
 
 
 async def mark_restored(connection: Connection) -> None:
-    """Mark every rule: what ran between the restored baseline and now is not booked by itself (invariant 13)."""
+    """Mark every rule: what ran between the restored baseline and now is not booked by itself (invariant 13).
+
+    Nor is it known which lots the lost store took: what lies at a location has none from now on.
+    """
     state = await _load(connection)
     for name, rule in state.rules.items():
         if rule.signal is not None:
             state.rules[name] = replace(rule, signal=replace(rule.signal, restored=True))
-    await write(connection, State(rules=state.rules))
+    unknown = {
+        name: StockLots(((None, sum((there for _, there in one.lots), Decimal(0))),))
+        for name, one in state.lots.items()
+    }
+    await write(connection, State(rules=state.rules, lots=unknown))
 
 
 async def _load(connection: aiosqlite.Connection) -> State:
@@ -124,16 +145,21 @@ async def _load(connection: aiosqlite.Connection) -> State:
             checked(f"checkpoint of {kind} {name}", (kind, name, body), digest)
             found[kind][name] = decoded(kind, body)
     return State(
-        found["rule"],
-        {_tag(name): value for name, value in found["order"].items()},
-        found["source"],
-        found["cadence"],
-        {_tag(name): value for name, value in found["tag"].items()},
+        rules=found["rule"],
+        contexts={_tag(name): value for name, value in found["context"].items()},
+        conditions=found["condition"],
+        sources=found["source"],
+        cadences=found["cadence"],
+        tags={_tag(name): value for name, value in found["tag"].items()},
+        operands={_tag(name): value for name, value in found["operand"].items()},
+        lots=found["lots"],
+        containers=found["containers"],
+        sent=found["sent"],
     )
 
 
 def _stored_rule(rule: RuleState) -> _StoredRule:
-    bare = RuleState(None, rule.pending, rule.serial)
+    bare = replace(rule, signal=None)
     match rule.signal:
         case CounterState():
             return _StoredRule(bare, counter=rule.signal)

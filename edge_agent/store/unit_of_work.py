@@ -154,8 +154,7 @@ def _ledger(outcome: Outcome, stored: list[StoredEvent], heads: dict[str, Head])
 
 
 def _says_something(outcome: Outcome) -> bool:
-    changed = outcome.changed
-    state = changed.rules or changed.orders or changed.sources or changed.cadences or changed.tags
+    state = any(outcome.changed.kinds().values())
     events = outcome.events or outcome.snapshot
     return bool(state or events or outcome.lines or outcome.decisions or outcome.natural_keys)
 

@@ -119,9 +119,6 @@ def test_the_complete_example_is_valid_and_what_is_not_run_is_named(full_line: s
     assert loaded.unsupported == loaded.findings
     assert [(finding.code[-2:], finding.message.rpartition(": ")[2]) for finding in loaded.unsupported] == [
         ("04", "density"),
-        ("04", "lot-tracked materials"),
-        ("09", "lot_from"),
-        ("09", "only_while"),
         ("09", "once_per"),
     ]
     assert (loaded.tags, loaded.rules) == (12, 4)
@@ -244,17 +241,6 @@ def test_a_rules_words_and_where_their_defaults_come_from(bottling_line: str, lo
         (("counter: " + COUNTER, "level: {tag: filler.preforms_in, refill_min: 5 pcs}"), "level rules"),
         (("counter: " + COUNTER, "flow: {tag: filler.preforms_in, per: min, max_gap: 5 s}"), "flow rules"),
         (("event: consumed", "event: scrapped"), "this event"),
-        (("from: L3-HOPPER", "from: L3-HOPPER\n    lag: 45 s"), "lag"),
-        (("from: L3-HOPPER", "from: L3-HOPPER\n    lag: 320 pcs"), "lag"),
-        (("from: L3-HOPPER", "from: L3-HOPPER\n    lot_from: fifo"), "lot_from"),
-        (
-            ("from: L3-HOPPER", "from: L3-HOPPER\n    pause_while: {when: filler.pal_seq > 5, on_resume: rebase}"),
-            "pause_while",
-        ),
-        (
-            ("every 5 s, stream: routine}", "every 5 s, stream: routine, or_at: [lot-change]}"),
-            "cutting when the lot changes",
-        ),
     ],
 )
 def test_what_this_version_does_not_run_is_said_and_left_out(

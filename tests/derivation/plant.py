@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter as Tally
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -27,7 +27,9 @@ from edge_agent.config.tagmap import (
     TagType,
     Unit,
 )
+from edge_agent.derivation.context import context_tags
 from edge_agent.derivation.engine import Engine, Input
+from edge_agent.derivation.gating import conditions_of
 from edge_agent.model.confirmation import Acknowledge, Block, Released
 from edge_agent.model.event import EventDraft
 from edge_agent.model.movement import Decision, EventType, Flag, Gap, LineState, Review, Verdict
@@ -65,7 +67,7 @@ _TAG_TYPES = {ORDER: TagType.STRING, SSCC: TagType.STRING, CASES: TagType.INT16}
 
 def counter(name: str = "u16", *, cadence: Cadence = EVERY_MINUTE, **changes: Any) -> Rule:
     """A counter rule of at most 25 pcs/s, sampled every 100 ms, settling in 2 s; `changes` go to rule or counter."""
-    of_rule = {key: changes.pop(key) for key in ("order", "split", "on_span", "unproven", "factor") if key in changes}
+    of_rule = {field.name: changes.pop(field.name) for field in fields(Rule) if field.name in changes}
     wraps = {"u16": (65536, 0), "u32": (1 << 32, 0), "s16": (32768, -32768), "plain": (None, 0)}
     wraps_at, wraps_to = wraps.get(name, (65536, 0))
     spec: dict[str, Any] = {
@@ -102,6 +104,9 @@ def tag_map(*rules: Rule, ranges: dict[TagRef, tuple[Decimal, Decimal]] | None =
     """A map of these rules alone."""
     refs = {COUNT, ORDER, EPOCH, SEQ, ACK, RESULT, CASES, SSCC}
     refs |= {rule.signal.tag for rule in rules if isinstance(rule.signal, Counter)}
+    for rule in rules:
+        refs |= {*(rule.signal.content if isinstance(rule.signal, Handshake) else ())}
+        refs |= {*context_tags(rule), *(tag for one in conditions_of(rule) for tag in one.tags)}
     address = OpcUaAddress("urn:plant", "s=x")
     return TagMap(
         agent="l3-edge",
@@ -156,6 +161,10 @@ class Journal:
     def sent(self) -> Decimal:
         """What the material events carry."""
         return sum((line.quantity for event in self.events for line in event.lines), Decimal(0))
+
+    def in_state(self, state: LineState) -> Decimal:
+        """What the lines of a state come to."""
+        return sum((mark.line.quantity for mark in self.lines.values() if mark.state is state), Decimal(0))
 
     def flags(self) -> set[Flag]:
         """Every flag of every line."""
@@ -268,6 +277,11 @@ class Bench:
         values = {CASES: self.reading(cases, CASES, **about), SSCC: self.reading(sscc, SSCC, **about)}
         return self.feed(Block("pallet_out", number, ack, values, self.now, conflicting))
 
+    def lot_block(self, number: int, lot: str, tag: TagRef) -> Bench:
+        """A block that states its lot, acknowledged at once."""
+        values = {ref: self.reading(value, ref) for ref, value in ((CASES, 40), (SSCC, f"P{number}"), (tag, lot))}
+        return self.feed(Block("pallet_out", number, number - 1, values, self.now)).released(number)
+
     def released(self, number: int) -> Bench:
         """Our acknowledgement has been written."""
         return self.feed(Released("pallet_out", number, self.now))
@@ -277,6 +291,11 @@ class Bench:
         one = self.journal.reviews[review] if review else next(iter(self.journal.reviews.values()))
         verdict = Verdict.REJECTED if candidate is None else Verdict.ACCEPTED
         return self.feed(Decision(one, verdict, candidate, "anna", "looked", self.now.wall))
+
+    @property
+    def excluded(self) -> Number:
+        """Everything left out so far."""
+        return self.journal.in_state(LineState.EXCLUDED)
 
     @property
     def booked(self) -> Number:

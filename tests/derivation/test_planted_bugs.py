@@ -14,7 +14,7 @@ from edge_agent.config.tagmap import Cadence, Unproven
 from edge_agent.derivation import counter as patched
 from edge_agent.derivation import posting, steady
 from edge_agent.derivation.booking import Books
-from edge_agent.derivation.enrich import Attribution, attribute
+from edge_agent.derivation.context import Attribution, attribute
 from edge_agent.derivation.findings import Delta
 from edge_agent.model.state import CounterState
 from tests.derivation.audit import Script, play, scripts
@@ -79,7 +79,7 @@ def guesses_the_number_of_turns(patch: Patch) -> None:
 
 
 def keeps_the_old_order(patch: Patch) -> None:
-    patch.setattr(posting, "attribute", lambda *about: Attribution(attribute(*about).orders[:1]))
+    patch.setattr(posting, "attribute", lambda *about: Attribution(attribute(*about).settings[:1]))
 
 
 def loses_a_cut(patch: Patch) -> None:

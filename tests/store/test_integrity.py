@@ -8,6 +8,7 @@ import shutil
 import sqlite3
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -19,12 +20,19 @@ from edge_agent.errors import StoreCorrupt
 from edge_agent.model.reading import Instant, Link, Quality, TagRef
 from edge_agent.model.state import (
     CadenceState,
+    Coming,
+    ConditionState,
+    ContainerLots,
+    ContextState,
     CounterState,
     HandshakeState,
-    OrderState,
+    Pipe,
     RuleState,
+    Sent,
+    SentLines,
     SourceState,
     State,
+    StockLots,
     TagState,
 )
 from edge_agent.store import checkpoint
@@ -296,25 +304,46 @@ HANDSHAKES = st.builds(
     st.integers(0, 4),
     released=st.booleans(),
 )
+_TAGS = st.builds(TagState, st.none() | st.integers() | st.text() | st.booleans(), st.sampled_from(Quality))
+_PIPES = st.builds(Pipe, st.none(), st.text(max_size=3), WHEN, st.just((Coming("A", None, 0, 3),)))
 STATES = st.builds(
     State,
-    st.dictionaries(
+    rules=st.dictionaries(
         st.text("abc_", min_size=1, max_size=5),
         st.builds(
-            RuleState, st.none() | COUNTERS | HANDSHAKES, st.just(()) | st.just((line(0, 3),)), st.integers(0, 9)
+            RuleState,
+            st.none() | COUNTERS | HANDSHAKES,
+            st.just(()) | st.just((line(0, 3),)),
+            st.integers(0, 9),
+            st.none() | st.just(line(3, 5)),
+            st.none() | _PIPES,
         ),
         max_size=3,
     ),
-    st.dictionaries(st.just(TagRef("s", "o")), st.builds(OrderState, st.just((("A1", AT), (None, AT))))),
-    st.dictionaries(
+    contexts=st.dictionaries(st.just(TagRef("s", "o")), st.builds(ContextState, st.just((("A1", AT), (None, AT))))),
+    conditions=st.dictionaries(
+        st.text(max_size=5), st.builds(ConditionState, st.just(((True, AT), (None, AT), (False, AT))))
+    ),
+    sources=st.dictionaries(
         st.just("s"), st.builds(SourceState, st.sampled_from(Link), st.none() | WHEN, st.none() | INSTANTS)
     ),
-    st.dictionaries(st.just("c"), st.builds(CadenceState, st.none() | WHEN)),
-    st.dictionaries(
-        st.just(TagRef("s", "e")),
-        st.builds(TagState, st.integers() | st.text() | st.booleans(), st.sampled_from(Quality)),
+    cadences=st.dictionaries(st.just("c"), st.builds(CadenceState, st.none() | WHEN)),
+    tags=st.dictionaries(st.just(TagRef("s", "e")), _TAGS),
+    operands=st.dictionaries(st.just(TagRef("s", "e")), _TAGS),
+    lots=st.dictionaries(
+        st.just("L|m"), st.builds(StockLots, st.just((("B7", Decimal("1.5")), (None, Decimal(3)), ("B8", Decimal(0)))))
     ),
+    containers=st.dictionaries(st.just("m"), st.builds(ContainerLots, st.just((("P1", "B7"),)))),
+    sent=st.dictionaries(st.just("r"), st.just(SentLines((Sent(line(0, 3).key, Decimal("2.50"), AT, AT, 1, 0, 3),)))),
 )
+_MAPPINGS = {"rule": "rules", "source": "sources", "cadence": "cadences", "context": "contexts"} | {
+    "condition": "conditions",
+    "tag": "tags",
+    "operand": "operands",
+    "lots": "lots",
+    "containers": "containers",
+    "sent": "sent",
+}
 
 
 @given(STATES)
@@ -322,15 +351,10 @@ def test_every_state_comes_back_as_it_was(state: State) -> None:
     decoded: dict[str, dict[str, object]] = {}
     for kind, name, body, _ in checkpoint.rows(state):
         decoded.setdefault(kind, {})[name] = checkpoint.decoded(kind, body)
-    assert decoded.get("rule", {}) == dict(state.rules)
-    assert decoded.get("source", {}) == dict(state.sources)
-    assert decoded.get("cadence", {}) == dict(state.cadences)
-    assert list(decoded.get("order", {}).values()) == list(state.orders.values())
-    tags = list(decoded.get("tag", {}).values())
-    assert tags == list(state.tags.values())
-    assert [type(one.value) for one in tags if isinstance(one, TagState)] == [
-        type(one.value) for one in state.tags.values()
-    ]
+    for kind, mapping in _MAPPINGS.items():
+        assert decoded.get(kind, {}) == {str(name): one for name, one in state.kinds()[mapping].items()}
+    tags = [one.value for one in decoded.get("tag", {}).values() if isinstance(one, TagState)]
+    assert [type(value) for value in tags] == [type(one.value) for one in state.tags.values()]
 
 
 def test_counter_and_handshake_are_told_apart() -> None:

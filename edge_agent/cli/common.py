@@ -10,7 +10,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from edge_agent.errors import AgentUnreachable, ConfigurationError, EdgeAgentError
+from edge_agent.errors import AgentUnreachable, ConfigurationError, EdgeAgentError, Faulty
 
 DEFAULT_DATA = Path("/var/lib/edge-agent")
 EXIT_FINDINGS = 1
@@ -42,6 +42,9 @@ def clear_errors() -> Iterator[None]:
         yield
     except ConfigurationError as error:
         fail(str(error), EXIT_CONFIGURATION)
+    except Faulty as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(EXIT_FINDINGS) from error
     except AgentUnreachable as error:
         fail(str(error), EXIT_UNREACHABLE)
     except EdgeAgentError as error:

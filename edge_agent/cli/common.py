@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,8 @@ DEFAULT_DATA = Path("/var/lib/edge-agent")
 EXIT_FINDINGS = 1
 EXIT_UNREACHABLE = 4
 EXIT_CONFIGURATION = 78
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|min|h)?")
+_SECONDS = {"s": 1, "min": 60, "h": 3600, None: 1}
 
 Data = Annotated[
     Path,
@@ -33,6 +36,14 @@ def fail(message: str, code: int = EXIT_FINDINGS) -> NoReturn:
     """End the command with one clear line on standard error."""
     typer.echo(f"edge-agent: {message}", err=True)
     raise typer.Exit(code)
+
+
+def seconds_of(text: str, option: str) -> float:
+    """The seconds of `60s`, `2min` or `1h`, given to `option`. Raises BadParameter."""
+    match = _DURATION.fullmatch(text.strip())
+    if match is None:
+        raise typer.BadParameter(f"{text!r} is not a duration; write 60s, 2min or 1h", param_hint=option)
+    return float(match[1]) * _SECONDS[match[2]]
 
 
 @contextmanager

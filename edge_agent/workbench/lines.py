@@ -18,7 +18,7 @@ from edge_agent.model.confirmation import Block, Released
 from edge_agent.model.reading import Instant, Link, Quality, Reading, Scalar, SourceChange, TagRef
 from edge_agent.sources.base import Input
 from edge_agent.workbench.json_text import LineFault, Members, Path
-from edge_agent.workbench.values import EARLIEST, LATEST, fit, instant, moment, written
+from edge_agent.workbench.values import fit, ingested, instant, moment
 
 _BITS_64 = 1 << 64
 _BITS_32 = 1 << 32
@@ -42,11 +42,7 @@ def decode(line: Members, tag_map: TagMap) -> Input | Ignored:
     for key in kind.needed:
         if key not in line:
             raise LineFault(Unfit(Code.MISSING_KEY, f"`{key}` is missing", f'add "{key}": {_EXAMPLES[key]}'))
-    at = _moment(line["t"], ("t",))
-    if not EARLIEST <= at < LATEST:
-        fault = Unfit(Code.BAD_INSTANT, f"{written(at)} is not between {EARLIEST.year} and {LATEST.year}")
-        raise LineFault(fault, ("t",))
-    return kind.decode(line, instant(at), tag_map)
+    return kind.decode(line, instant(_moment(line["t"], ("t",), ingested)), tag_map)
 
 
 def _text(value: object, path: Path) -> str:
@@ -55,10 +51,10 @@ def _text(value: object, path: Path) -> str:
     return value
 
 
-def _moment(value: object, path: Path) -> datetime:
+def _moment(value: object, path: Path, read: Callable[[str], datetime] = moment) -> datetime:
     text = _text(value, path)
     try:
-        return moment(text)
+        return read(text)
     except Unfit as unfit:
         raise LineFault(unfit, path) from unfit
 

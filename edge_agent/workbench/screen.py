@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterable, Mapping
 
 from rich.table import Column, Table
 from rich.text import Text
 
+from edge_agent.workbench.comparing import Pair
+from edge_agent.workbench.coverage import Coverage
 from edge_agent.workbench.values import plain, written
 from edge_agent.workbench.view import Movement
 
@@ -45,3 +48,21 @@ def _rows(movement: Movement) -> list[tuple[str, str, str]]:
         for gap in movement.gaps
     ]
     return rows
+
+
+def coverage_table(coverage: Coverage) -> Table:
+    """One row a movement: how much was gone, and what was not."""
+    table = Table("movement", Column("branches", justify="right"), "not gone", box=None, pad_edge=False)
+    for name, branches in coverage.items():
+        missing = ", ".join(branch for branch, gone in branches.items() if not gone)
+        table.add_row(name, f"{sum(branches.values())}/{len(branches)}", Text(missing))
+    return table
+
+
+def compared_table(pairs: Iterable[Pair], a: str, b: str) -> Table:
+    """One row a pair; `a` and `b` name the maps."""
+    table = Table("movement", "", "order", Column(a, justify="right"), Column(b, justify="right"), box=None)
+    for pair in pairs:
+        sides = (Text(side if isinstance(side, str) else json.dumps(side)) for side in (pair.a, pair.b))
+        table.add_row(pair.movement, pair.aspect, Text(pair.order or ""), *sides)
+    return table

@@ -44,6 +44,14 @@ def moment(text: str) -> datetime:
         raise Unfit(Code.BAD_INSTANT, f"there is no such time as {shown(text)}", advice) from error
 
 
+def ingested(text: str) -> datetime:
+    """The instant of receipt that `text` says. Raises Unfit where it is none, or none of our time."""
+    at = moment(text)
+    if not EARLIEST <= at < LATEST:
+        raise Unfit(Code.BAD_INSTANT, f"{shown(text)} is not between {EARLIEST.year} and {LATEST.year}")
+    return at
+
+
 def instant(wall: datetime) -> Instant:
     """The instant of a recording at `wall`."""
     return Instant(wall, (wall - EARLIEST) // _MICROSECOND * 1000, BOOT)

@@ -99,7 +99,9 @@ def test_what_an_order_had_left_is_told_in_the_material_s_unit(tmp_path: Path) -
     cases = tmp_path / "cases.yaml"
     text = MAP.read_text(encoding="utf-8")
     text = text.replace('"900001": {name: Soda 0.5 L, class: finished, unit: pcs}', _CASES)
-    text = text.replace("{send: every 2 s, stream: routine}", "{send: every 2 s, stream: routine, or_at: [order-change]}")
+    text = text.replace(
+        "{send: every 2 s, stream: routine}", "{send: every 2 s, stream: routine, or_at: [order-change]}"
+    )
     cases.write_text(text.replace("type: uint32, unit: pcs}", "type: uint32, unit: case}"), encoding="utf-8")
     lines = [
         *(ORDER, read(0, "bottles_out", 0), read(8, "bottles_out", 8), read(30, "bottles_out", 23)),

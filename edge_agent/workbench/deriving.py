@@ -17,9 +17,8 @@ from edge_agent.derivation.booking import exact
 from edge_agent.derivation.engine import Engine, Input
 from edge_agent.model.movement import Flag, Gap, Line, LineState, Review
 from edge_agent.model.outcome import EpochMark, LineMark, Outcome
-from edge_agent.model.reading import Tick
+from edge_agent.model.reading import TICK_SECONDS, Tick
 from edge_agent.model.state import State
-from edge_agent.pipeline import TICK_SECONDS
 from edge_agent.workbench.confirmations import confirmed
 from edge_agent.workbench.recording import Delivery
 from edge_agent.workbench.values import instant

@@ -67,15 +67,15 @@ def load(paths: Sequence[Path], *, alone: bool = False) -> Loaded:
     """
     findings = Findings()
     try:
-        with _no_collection():
+        with no_collection():
             return _load(paths, findings, alone=alone)
     except TooManyFindings:
         return Loaded(None, findings.in_order())
 
 
 @contextmanager
-def _no_collection() -> Iterator[None]:
-    """Nodes form no cycles; looking for some among half a million of them takes a third of the time."""
+def no_collection() -> Iterator[None]:
+    """Nodes, like a recording's lines, form no cycles; looking for some among a million takes a third of the time."""
     enabled = gc.isenabled()
     gc.disable()
     try:

@@ -11,6 +11,7 @@ from typing import BinaryIO
 
 from edge_agent.config.codes import Code
 from edge_agent.config.findings import MOST_FINDINGS, Finding, Severity, Unfit, printable
+from edge_agent.config.loader import no_collection
 from edge_agent.config.tagmap import TagMap
 from edge_agent.model.confirmation import Block, Released
 from edge_agent.model.reading import Instant, Reading
@@ -70,7 +71,7 @@ def read(path: Path, tag_map: TagMap) -> tuple[Recording, list[Finding]]:
     """The recording in `path` as sources of `tag_map` would have delivered it; with findings, it is not whole."""
     reader = _Reader(str(path), tag_map)
     try:
-        with path.open("rb") as file:
+        with path.open("rb") as file, no_collection():
             reader.read(file)
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else str(error)

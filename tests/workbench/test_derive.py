@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
+from edge_agent.workbench import deriving
 from tests.workbench.recordings import MAP, at, derived, read, short
 
 ORDER = read(0, "order_no", "4711")
@@ -83,6 +86,29 @@ def test_time_runs_on_until_the_last_value_has_settled(tmp_path: Path) -> None:
     lines = [ORDER, read(0, "preforms_in", 65_500), read(5, "preforms_in", 10)]
 
     assert short(derived(tmp_path, lines)) == {"preforms_used": {"booked": {"4711": "46"}}}
+
+
+GONE_FOR_A_MINUTE = [
+    ORDER,
+    read(0, "bottles_out", 500_000),
+    read(60, "bottles_out", 0),
+    read(120, "bottles_out", 500_012),
+]
+
+
+def test_time_passes_between_two_readings(tmp_path: Path) -> None:
+    """The zero had stood for two seconds long before the count came back: each jump is for a person."""
+    assert short(derived(tmp_path, GONE_FOR_A_MINUTE)) == {
+        "bottles_made": {"review": [["0", "4294467296"], ["0", "500012"]]}
+    }
+
+
+def test_a_time_that_stood_still_would_be_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deriving._Fold, "_due", lambda _self: iter(()))  # planted: no ticks between two deliveries
+
+    assert short(derived(tmp_path, GONE_FOR_A_MINUTE)) != {
+        "bottles_made": {"review": [["0", "4294467296"], ["0", "500012"]]}
+    }
 
 
 def test_a_bad_value_is_no_zero(tmp_path: Path) -> None:

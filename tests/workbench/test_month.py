@@ -36,6 +36,7 @@ def _ten_counters(folder: Path) -> Path:
         for number in range(9)
     )
     rules = "".join(_RULE.format(number=number) for number in range(9))
+    text = text.replace("send: every 5 s", "send: every 15 min")
     text = text.replace("tags:\n  filler:", f"tags:\n  filler:{tags}").replace("movements:", f"movements:{rules}")
     path = folder / "ten.yaml"
     path.write_text(text, encoding="utf-8")

@@ -35,7 +35,7 @@ def run_cases(
     with clear_errors():
         loaded = load_cases(cases)
         for case in loaded:
-            say_ignored(case.recording)
+            say_ignored(case.recording, f"the map of {case.name!a}")
         report = run(loaded)
     if junit is not None:
         _write(junit, as_junit(report.verdicts))

@@ -13,6 +13,7 @@ from edge_agent.workbench.deriving import derive as fold
 from edge_agent.workbench.maps import load_map, load_recording
 from edge_agent.workbench.recording import Recording
 from edge_agent.workbench.screen import derived_table
+from edge_agent.workbench.values import written
 from edge_agent.workbench.view import view
 
 Map = Annotated[Path, typer.Argument(metavar="MAP", help="The tag map: a file, or a directory of *.yaml.")]
@@ -37,12 +38,22 @@ def derive(tag_map: Map, recording: Taken, config: More = [], json_: Json = Fals
         print_json({name: movement.as_json() for name, movement in movements.items()})
     else:
         Console().print(derived_table(movements))
+        typer.echo(_span(taken))
 
 
-def say_ignored(recording: Recording) -> None:
+def say_ignored(recording: Recording, who: str = "the map") -> None:
     """Name on standard error what the map does not know: a drop is counted and visible."""
     names = list(recording.ignored.items())
     for name, number in names[:_MOST_NAMES]:
-        typer.echo(f"ignored: {number} lines about {name!a}, which is not in the map", err=True)
+        typer.echo(f"ignored: {name!a}, which {who} does not know; lines: {number}", err=True)
     if rest := names[_MOST_NAMES:]:
-        typer.echo(f"ignored: {sum(number for _, number in rest)} lines about {len(rest)} other names", err=True)
+        number = sum(number for _, number in rest)
+        typer.echo(f"ignored: {len(rest)} more names that {who} does not know; lines: {number}", err=True)
+
+
+def _span(recording: Recording) -> str:
+    """How much was recorded, and when."""
+    if not recording.deliveries:
+        return "nothing recorded"
+    first, last = (written(recording.deliveries[end].at.wall) for end in (0, -1))
+    return f"{recording.lines:,} lines, {first} to {last}"

@@ -40,8 +40,8 @@ def diff(
     with clear_errors():
         maps = (load_map([map_a, *config]), load_map([map_b, *config]))
         taken = [load_recording(recording, tag_map) for tag_map in maps]
-    for one in taken:
-        say_ignored(one)
+    for one, path in zip(taken, (map_a, map_b), strict=True):
+        say_ignored(one, path.name)
     first, second = (view(tag_map, derive(tag_map, one.deliveries)) for tag_map, one in zip(maps, taken, strict=True))
     pairs = compare(maps, first, second)
     differing = [pair for pair in pairs if pair.differs]

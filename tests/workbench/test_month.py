@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from edge_agent.workbench.deriving import derive
 from edge_agent.workbench.maps import load_map, load_recording
@@ -123,11 +125,13 @@ def test_the_same_recording_is_the_same_bytes(tmp_path: Path) -> None:
     assert set(found["pallet_out"]) == {"unit", "booked", "review", "excluded", "gaps"}
 
 
-def test_the_order_of_a_line_s_keys_says_nothing(tmp_path: Path) -> None:
-    lines = _shift()
-    turned = [dict(reversed(line.items())) for line in lines]
+@settings(max_examples=25)
+@given(data=st.data())
+def test_the_order_of_a_line_s_keys_says_nothing(data: st.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder, lines = tmp_path_factory.mktemp("turned"), _shift()
+    turned = [dict(data.draw(st.permutations([*line.items()]))) for line in lines]
 
-    assert derived(tmp_path, lines) == derived(tmp_path, turned)
+    assert derived(folder, lines) == derived(folder, turned)
 
 
 def test_the_shift_comes_to_what_happened(tmp_path: Path) -> None:

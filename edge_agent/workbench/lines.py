@@ -32,8 +32,11 @@ class Ignored:
     name: str
 
 
-def decode(line: Members, tag_map: TagMap) -> Input | Ignored:
-    """What the line says. Raises LineFault."""
+Said = tuple[Input | Ignored, ...]
+
+
+def decode(line: Members, tag_map: TagMap) -> Said:
+    """What the line says, and what of it the map does not know. Raises LineFault."""
     kind = _kind_of(line)
     for key in line:
         if key not in kind.keys:
@@ -118,19 +121,19 @@ def _tag(text: str, path: Path, *, key: bool = False) -> TagRef:
     return TagRef(source, tag)
 
 
-def _decode_reading(line: Members, at: Instant, tag_map: TagMap) -> Input | Ignored:
+def _decode_reading(line: Members, at: Instant, tag_map: TagMap) -> Said:
     ref = _tag(_text(line["tag"], ("tag",)), ("tag",))
-    return _reading(line, ref, at, tag_map) if ref in tag_map.tags else Ignored(str(ref))
+    return (_reading(line, ref, at, tag_map) if ref in tag_map.tags else Ignored(str(ref)),)
 
 
-def _decode_state(line: Members, at: Instant, tag_map: TagMap) -> Input | Ignored:
+def _decode_state(line: Members, at: Instant, tag_map: TagMap) -> Said:
     source, link = _text(line["source"], ("source",)), _word(line["state"], ("state",), _LINKS)
     started = line.get("start_time")
     start_time = None if started is None else _moment(started, ("start_time",))
     if start_time is not None and link is Link.LOST:
         fault = Unfit(Code.CONFLICT, "a lost source tells no start time", 'leave it out, or write "state": "up"')
         raise LineFault(fault, ("start_time",), key=True)
-    return SourceChange(source, link, at, start_time) if source in tag_map.sources else Ignored(source)
+    return (SourceChange(source, link, at, start_time) if source in tag_map.sources else Ignored(source),)
 
 
 def _handshake(line: Members, key: str, tag_map: TagMap) -> str | None:
@@ -142,20 +145,24 @@ def _handshake(line: Members, key: str, tag_map: TagMap) -> str | None:
     return present if rule is not None and isinstance(rule.signal, Handshake) else None
 
 
-def _decode_block(line: Members, at: Instant, tag_map: TagMap) -> Input | Ignored:
+def _decode_block(line: Members, at: Instant, tag_map: TagMap) -> Said:
     rule, number = _handshake(line, "block", tag_map), _count(line["number"], ("number",))
     ack = line.get("acknowledged")
     acknowledged = None if ack is None else _count(ack, ("acknowledged",))
     if not isinstance(line["values"], Members):
         fault = Unfit(Code.WRONG_SHAPE, "an object is expected here", 'write {"filler.pal_cases": 40}')
         raise LineFault(fault, ("values",))
-    values = {}
+    values, ignored = {}, []
     for name, value in line["values"].items():
         path = ("values", name)
         ref = _tag(name, path, key=True)
         if ref in tag_map.tags:
             values[ref] = _of_block(value, ref, at, tag_map, path)
-    return Ignored(str(line["block"])) if rule is None else Block(rule, number, acknowledged, values, at)
+        else:
+            ignored.append(Ignored(name))
+    if rule is None:
+        return (Ignored(line["block"]),)
+    return (Block(rule, number, acknowledged, values, at), *ignored)
 
 
 def _of_block(value: object, ref: TagRef, at: Instant, tag_map: TagMap, path: Path) -> Reading:
@@ -175,19 +182,19 @@ def _of_block(value: object, ref: TagRef, at: Instant, tag_map: TagMap, path: Pa
     return _reading(value, ref, at, tag_map, path)
 
 
-def _decode_released(line: Members, at: Instant, tag_map: TagMap) -> Input | Ignored:
+def _decode_released(line: Members, at: Instant, tag_map: TagMap) -> Said:
     rule, number = _handshake(line, "released", tag_map), _count(line["number"], ("number",))
-    return Ignored(str(line["released"])) if rule is None else Released(rule, number, at)
+    return (Ignored(line["released"]) if rule is None else Released(rule, number, at),)
 
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
     keys: frozenset[str]
     needed: tuple[str, ...]
-    decode: Callable[[Members, Instant, TagMap], Input | Ignored]
+    decode: Callable[[Members, Instant, TagMap], Said]
 
 
-def _kind(decode: Callable[[Members, Instant, TagMap], Input | Ignored], needed: str, more: str = "") -> _Kind:
+def _kind(decode: Callable[[Members, Instant, TagMap], Said], needed: str, more: str = "") -> _Kind:
     return _Kind(frozenset((*needed.split(), *more.split())), tuple(needed.split()), decode)
 
 

@@ -146,11 +146,13 @@ class _Reader:
             self.fault(fault.fault, column_of(text, fault.path, key=fault.key), text)
 
     def _take(self, text: str) -> None:
-        line = parse(text)
-        found = decode(line, self._map)
-        if isinstance(found, Ignored):
-            self.ignored[found.name] += 1
-            return
+        for found in decode(parse(text), self._map):
+            if isinstance(found, Ignored):
+                self.ignored[found.name] += 1
+            else:
+                self._gather(found)
+
+    def _gather(self, found: Input) -> None:
         at = found.received.wall
         if self._latest is not None and at < self._latest:
             message = f"`t` goes back from {written(self._latest)} to {written(at)}"

@@ -177,13 +177,14 @@ def test_what_the_map_does_not_know_is_ignored_and_counted(tmp_path: Path, line_
     lines = [
         *(at(0, tag="tanks.level", v=[1]), at(0, tag="tanks.level", v="?"), at(1, source="tanks", state="up")),
         *(at(1, block="gone", number=1, values={}), at(1, released="preforms_used", number=1)),
+        at(1, block="pallet_out", number=1, values={"filler.pal_weight": {"kg": 1}, "filler.pal_cases": 1}),
     ]
     path.write_text(text_of([*lines, read(2, "preforms_in", 1)]), encoding="utf-8")
 
     recording = load_recording(path, line_map)
 
-    assert recording.ignored == {"gone": 1, "preforms_used": 1, "tanks": 1, "tanks.level": 2}
-    assert len(recording.deliveries) == 1
+    assert recording.ignored == {"filler.pal_weight": 1, "gone": 1, "preforms_used": 1, "tanks": 1, "tanks.level": 2}
+    assert len(recording.deliveries) == 2
 
 
 _JSON: st.SearchStrategy[Any] = st.recursive(

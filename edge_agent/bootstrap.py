@@ -115,7 +115,7 @@ async def _compose(
     shell = Shell(settings, parts, tag_map, status, Counts(), database, outbox, audit, tags, Progress())
     supervisor = Supervisor(status)
     pipeline = new_pipeline(shell)
-    sources = Sources(tag_map, source_factory(shell), supervisor, pipeline)
+    sources = Sources(tag_map, source_factory(settings.data, clock, status, shell.counts), supervisor, pipeline)
     stack.push_async_callback(sources.close_all)
     await pipeline.start(sources.running)
     _refuse_orphans(pipeline)

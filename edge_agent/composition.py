@@ -249,16 +249,15 @@ def add_service(shell: Shell, supervisor: Supervisor, notifier: Notifier, relay:
     return service
 
 
-def source_factory(shell: Shell) -> Callable[[TagMap, str], Source]:
-    """Makes the sources of a map; devices on one serial line share the way there."""
+def source_factory(data: Path, clock: Clock, status: Status, counts: Counts) -> Callable[[TagMap, str], Source]:
+    """Makes the sources of a map; devices on one serial line share the way there. `data` is the data directory."""
     lines: dict[tuple[str, SerialLine], Wire] = {}
-    clock, status, counts = shell.parts.clock, shell.status, shell.counts
 
     def make(tag_map: TagMap, name: str) -> Source:
         reference, handshakes = tag_map.sources[name], handshakes_of(tag_map, name)
         tags = [tag for tag in tag_map.tags.values() if tag.ref.source == name]
         if isinstance(reference, OpcUaSource):
-            pki = Pki(shell.settings.data / "pki", tag_map.agent, clock)
+            pki = Pki(data / "pki", tag_map.agent, clock)
             return OpcUa(reference, tags, handshakes, clock, status, counts=counts, pki=pki)
         wire = Wire(reference)
         if reference.serial is not None:

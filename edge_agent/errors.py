@@ -2,6 +2,7 @@
 
 EdgeAgentError
 ├── ConfigurationError      the tag map or settings are invalid (exit 78 from `run`, 1 from `check`)
+├── Faulty                  what the workbench was given has faults; the message is all of them, as file:line:col
 ├── StoreError              the database cannot be used as it is
 │   ├── StoreLocked         another process holds the store
 │   ├── StoreFull           the disk, or the store up to its cap, has no room
@@ -23,6 +24,10 @@ class EdgeAgentError(Exception):
 
 class ConfigurationError(EdgeAgentError):
     """The tag map or the settings are invalid; the message carries `file:line:col`."""
+
+
+class Faulty(EdgeAgentError):
+    """Maps, recordings or cases given to the workbench have faults; the message is all of them, as file:line:col."""
 
 
 class StoreError(EdgeAgentError):

@@ -19,7 +19,7 @@ from edge_agent.model.confirmation import Acknowledge, Block
 from edge_agent.model.event import Entered, Render
 from edge_agent.model.movement import Decision
 from edge_agent.model.outcome import Outcome
-from edge_agent.model.reading import Cut, Link, SourceChange, Tick
+from edge_agent.model.reading import TICK_SECONDS, Cut, Link, SourceChange, Tick
 from edge_agent.model.state import State
 from edge_agent.sources.base import Source
 from edge_agent.store.checkpoint import Checkpoint
@@ -31,7 +31,6 @@ WAITING_DELIVERIES = 64
 """Deliveries that may wait for the store before the sources feel it."""
 GROUP_INPUTS = 5_000
 """Inputs folded into one transaction at the most; keeps transactions bounded."""
-TICK_SECONDS = 0.2
 _STORE = "store"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,12 +11,14 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from edge_agent.errors import AgentUnreachable, ConfigurationError, EdgeAgentError
+from edge_agent.errors import AgentUnreachable, ConfigurationError, EdgeAgentError, Faulty
 
 DEFAULT_DATA = Path("/var/lib/edge-agent")
 EXIT_FINDINGS = 1
 EXIT_UNREACHABLE = 4
 EXIT_CONFIGURATION = 78
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|min|h)?")
+_SECONDS = {"s": 1, "min": 60, "h": 3600, None: 1}
 
 Data = Annotated[
     Path,
@@ -35,6 +38,14 @@ def fail(message: str, code: int = EXIT_FINDINGS) -> NoReturn:
     raise typer.Exit(code)
 
 
+def seconds_of(text: str, option: str) -> float:
+    """The seconds of `60s`, `2min` or `1h`, given to `option`. Raises BadParameter."""
+    match = _DURATION.fullmatch(text.strip())
+    if match is None:
+        raise typer.BadParameter(f"{text!r} is not a duration; write 60s, 2min or 1h", param_hint=option)
+    return float(match[1]) * _SECONDS[match[2]]
+
+
 @contextmanager
 def clear_errors() -> Iterator[None]:
     """What was raised on purpose becomes one line and an exit code (interfaces.md, Command line)."""
@@ -42,6 +53,9 @@ def clear_errors() -> Iterator[None]:
         yield
     except ConfigurationError as error:
         fail(str(error), EXIT_CONFIGURATION)
+    except Faulty as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(EXIT_FINDINGS) from error
     except AgentUnreachable as error:
         fail(str(error), EXIT_UNREACHABLE)
     except EdgeAgentError as error:

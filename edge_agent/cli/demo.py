@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import tempfile
 from enum import StrEnum
 from pathlib import Path
@@ -13,12 +12,10 @@ import typer
 from rich.console import Console
 from rich.live import Live
 
-from edge_agent.cli.common import EXIT_FINDINGS, Json, clear_errors, print_json
+from edge_agent.cli.common import EXIT_FINDINGS, Json, clear_errors, print_json, seconds_of
 from edge_agent.demo.scenario import Options, Report, run_demo
 from edge_agent.demo.screen import live, verdict
 
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|min|h)?")
-_SECONDS = {"s": 1, "min": 60, "h": 3600, None: 1}
 _SHORTEST = 10
 
 
@@ -66,10 +63,7 @@ def _on_screen(options: Options) -> Report:
 
 
 def _seconds(text: str) -> float:
-    match = _DURATION.fullmatch(text.strip())
-    if match is None:
-        raise typer.BadParameter(f"{text!r} is not a duration; write 60s, 2min or 1h", param_hint="--for")
-    seconds = float(match[1]) * _SECONDS[match[2]]
+    seconds = seconds_of(text, "--for")
     if seconds < _SHORTEST:
         raise typer.BadParameter(f"at least {_SHORTEST}s", param_hint="--for")
     return seconds

@@ -7,7 +7,23 @@ from typing import Annotated
 import typer
 
 from edge_agent import __version__
-from edge_agent.cli import audit, check, correct, dead, demo, enter, reconcile, review, run, schema, status
+from edge_agent.cli import (
+    audit,
+    cases,
+    check,
+    correct,
+    dead,
+    demo,
+    derive,
+    diff,
+    enter,
+    reconcile,
+    record,
+    review,
+    run,
+    schema,
+    status,
+)
 
 app = typer.Typer(
     name="edge-agent",
@@ -33,7 +49,23 @@ def _options(
     """Options of every verb."""
 
 
-for group in (run, demo, check, schema, status, review, dead, correct, enter, reconcile, audit):
+for group in (
+    run,
+    demo,
+    check,
+    schema,
+    record,
+    derive,
+    cases,
+    diff,
+    status,
+    review,
+    dead,
+    correct,
+    enter,
+    reconcile,
+    audit,
+):
     group.register(app)
 
 

@@ -9,7 +9,10 @@ from enum import StrEnum
 
 
 class Code(StrEnum):
-    """10 files and YAML, 11 scalars, 12 keys and names, 13 paths, 14 figures, 15 units, 16 tags, 17 rules, 19 unrun."""
+    """10 files and YAML, 11 scalars, 12 keys and names, 13 paths, 14 figures, 15 units, 16 tags, 17 rules.
+
+    18 recordings, 19 unrun.
+    """
 
     SYMLINK = "EA-1003"
     TOO_LARGE = "EA-1004"
@@ -102,6 +105,11 @@ class Code(StrEnum):
     TOO_SLOW = "EA-1711"
     BAD_CONDITION = "EA-1712"
     OWNED_TWICE = "EA-1713"
+
+    NOT_A_RECORD = "EA-1801"
+    BAD_INSTANT = "EA-1802"
+    TIME_WENT_BACK = "EA-1803"
+    NOT_OF_TYPE = "EA-1804"
 
     NOT_RUN_MATERIAL = "EA-1904"
     NOT_RUN_CADENCE = "EA-1905"

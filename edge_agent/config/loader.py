@@ -60,19 +60,22 @@ class Loaded:
         return tuple(finding for finding in self.findings if finding.code.startswith(_NOT_RUN))
 
 
-def load(paths: Sequence[Path]) -> Loaded:
-    """Read, check and resolve the tag map in `paths`: files, or directories of `*.yaml`. Raises nothing."""
+def load(paths: Sequence[Path], *, alone: bool = False) -> Loaded:
+    """Read, check and resolve the tag map in `paths`: files, or directories of `*.yaml`. Raises nothing.
+
+    `alone`: the map is looked at away from its plant, so certificates and secrets that it names need not be there.
+    """
     findings = Findings()
     try:
-        with _no_collection():
-            return _load(paths, findings)
+        with no_collection():
+            return _load(paths, findings, alone=alone)
     except TooManyFindings:
         return Loaded(None, findings.in_order())
 
 
 @contextmanager
-def _no_collection() -> Iterator[None]:
-    """Nodes form no cycles; looking for some among half a million of them takes a third of the time."""
+def no_collection() -> Iterator[None]:
+    """Nodes, like a recording's lines, form no cycles; looking for some among a million takes a third of the time."""
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -82,14 +85,14 @@ def _no_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _load(paths: Sequence[Path], findings: Findings) -> Loaded:
+def _load(paths: Sequence[Path], findings: Findings, *, alone: bool) -> Loaded:
     texts = read_all(paths, findings)
     unread = findings.errors
     roots = [parse(source, text, findings) for source, text in texts]
     whole = [root for root in roots if root is not None]
     if not whole or len(whole) < len(texts) or unread:
         return Loaded(None, findings.in_order())
-    report = Report(merge(whole, findings), findings)
+    report = Report(merge(whole, findings), findings, alone=alone)
     draft = read(report)
     check_support(report)
     digest = hashlib.sha256(b"".join(source.data for source, _ in texts)).hexdigest()

@@ -15,12 +15,14 @@ _LONGEST_PART = 255
 _OTHERS = 0o077
 
 
-def inside(directory: Path, text: str, *, secret: bool = False) -> Path:
+def inside(directory: Path, text: str, *, secret: bool = False, unseen: bool = False) -> Path:
     """The file `text` names, relative to `directory`. Raises Unfit; nothing is opened.
 
-    A `secret` (password, private key) must not be empty, and closed to group and others.
+    A `secret` (password, private key) must not be empty, and closed to group and others. `unseen` ones need not exist.
     """
     parts = _parts(text)
+    if unseen:
+        return directory.joinpath(*parts)
     place = directory
     for number, part in enumerate(parts, 1):
         place /= part

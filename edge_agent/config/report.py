@@ -9,6 +9,7 @@ from typing import ParamSpec, TypeVar
 
 from edge_agent.config.codes import Code
 from edge_agent.config.findings import Findings, Unfit, shown
+from edge_agent.config.paths import inside
 from edge_agent.config.yaml_nodes import Map, Node, Scalar, Step, find, locate
 
 P = ParamSpec("P")
@@ -20,12 +21,14 @@ Path = tuple[Step, ...]
 class Report:
     """The merged document and what is to be said about it.
 
-    `left_out` are the entries, as (section, name), that this version does not run as they stand.
+    `left_out` are the entries, as (section, name), that this version does not run as they stand. `alone`: the map is
+    looked at away from its plant, so the files that it names need not be there.
     """
 
     root: Map
     findings: Findings
     left_out: set[Path] = field(default_factory=set)
+    alone: bool = False
 
     def error(self, path: Path, code: Code, message: str, suggestion: str | None = None, *, key: bool = False) -> None:
         """An error at the value of `path`, or at its key."""
@@ -44,6 +47,10 @@ class Report:
         except Unfit as fault:
             self.error(path, fault.code, fault.message, fault.suggestion)
             return None
+
+    def file(self, path: Path, text: str, *, secret: bool = False) -> Directory | None:
+        """The file that the value at `path` names; where it is unfit, None and an error."""
+        return self.attempt(path, inside, self.directory(path), text, secret=secret, unseen=self.alone)
 
     def node(self, *path: Step) -> Node | None:
         """What the document holds at `path`."""

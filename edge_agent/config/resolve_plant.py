@@ -18,7 +18,6 @@ from edge_agent.config.document import (
 )
 from edge_agent.config.findings import shown
 from edge_agent.config.mqtt_reference import Address, Mqtt, Tls
-from edge_agent.config.paths import inside
 from edge_agent.config.report import Path, Report
 from edge_agent.config.resolve_sources import resolve_login
 from edge_agent.config.tagmap import Buffer, Calendar, Line, Ownership
@@ -109,7 +108,7 @@ def _tls(section: TlsSection, report: Report) -> Tls:
         path: Path = ("mqtt", "tls", key)
         if text is None:
             return None
-        return report.attempt(path, inside, report.directory(path), text, secret=key == "key")
+        return report.file(path, text, secret=key == "key")
 
     return Tls(file("ca", section.ca), file("cert", section.cert), file("key", section.key))
 

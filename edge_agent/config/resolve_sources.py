@@ -8,7 +8,6 @@ from pathlib import Path as FilePath
 from edge_agent.config.codes import Code
 from edge_agent.config.document import ApplicationSection, LoginSection, ModbusSection, OpcUaSection
 from edge_agent.config.findings import Unfit, shown
-from edge_agent.config.paths import inside
 from edge_agent.config.report import Path, Report
 from edge_agent.config.resolve_modbus import resolve_modbus
 from edge_agent.config.tagmap import Application, OpcUaSource, Source
@@ -90,7 +89,7 @@ def _application(section: ApplicationSection | None, report: Report, path: Path)
 
 
 def _file(text: str | None, report: Report, place: Path, *, secret: bool = False) -> FilePath | None:
-    return None if text is None else report.attempt(place, inside, report.directory(place), text, secret=secret)
+    return None if text is None else report.file(place, text, secret=secret)
 
 
 def _refuse_idle(section: OpcUaSection, report: Report, path: Path) -> None:
@@ -107,5 +106,5 @@ def resolve_login(section: LoginSection | None, report: Report, path: Path) -> L
     if section is None:
         return Login()
     place = (*path, "password_file")
-    password = report.attempt(place, inside, report.directory(place), section.password_file, secret=True)
+    password = report.file(place, section.password_file, secret=True)
     return None if password is None else Login(section.user, password)

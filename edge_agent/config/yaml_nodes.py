@@ -104,11 +104,26 @@ def locate(root: Node, path: Sequence[Step], *, key: bool = False) -> Place:
     return place if key or node is None else node.place
 
 
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """What a document is called, and the line that it may begin with."""
+
+    name: str
+    first: str
+
+
+TAG_MAP = Dialect("tag map", "schema: 1")
+
+
 def parse(
-    source: SourceFile, text: str, findings: Findings, parser: Callable[[str], EventParser] = FASTEST
+    source: SourceFile,
+    text: str,
+    findings: Findings,
+    parser: Callable[[str], EventParser] = FASTEST,
+    dialect: Dialect = TAG_MAP,
 ) -> Map | None:
     """The document of one file, every fault of its YAML reported; None where there is no mapping to go on with."""
-    builder = _Builder(source, findings)
+    builder = _Builder(source, findings, dialect)
     try:
         builder.read(parser(text))
     except _Stop:
@@ -144,9 +159,10 @@ class _Open:
 class _Builder:
     """Puts nodes together, event by event."""
 
-    def __init__(self, source: SourceFile, findings: Findings) -> None:
+    def __init__(self, source: SourceFile, findings: Findings, dialect: Dialect) -> None:
         self._source = source
         self._findings = findings
+        self._what, self._first = dialect.name, dialect.first
         self._stack: list[_Open] = []
         self._root: Node | None = None
         self._nodes = 0
@@ -173,12 +189,12 @@ class _Builder:
         """The root, if it is a mapping."""
         start = Place(self._source, 1, 1)
         if self._root is None or (isinstance(self._root, Scalar) and self._root.kind is Kind.NULL):
-            self._findings.error(start, Code.EMPTY, "the file holds no tag map", "start with `schema: 1`")
+            self._findings.error(start, Code.EMPTY, f"the file holds no {self._what}", f"start with `{self._first}`")
             return None
         if not isinstance(self._root, Map):
             place = self._root.place
-            message = "a tag map is a mapping of sections such as `sources:` and `tags:`"
-            self._findings.error(place, Code.WRONG_SHAPE, message, "start with `schema: 1`")
+            message = f"a {self._what} is a mapping of names such as `{self._first}`"
+            self._findings.error(place, Code.WRONG_SHAPE, message, f"start with `{self._first}`")
             return None
         return self._root
 
@@ -194,22 +210,22 @@ class _Builder:
             self._findings.error(self._place(event), Code.SEVERAL_DOCUMENTS, message, "one document a file: split it")
             raise _Stop
         if event.version or event.tags:
-            message = "YAML directives (%YAML, %TAG) are not used in a tag map"
+            message = f"YAML directives (%YAML, %TAG) are not used in a {self._what}"
             self._findings.error(self._place(event), Code.SEVERAL_DOCUMENTS, message, "remove the line")
 
     def _alias(self, event: yaml.Event) -> None:
         place = self._place(event)
-        message = "aliases (`*name`) are not used in a tag map"
+        message = f"aliases (`*name`) are not used in a {self._what}"
         self._findings.error(place, Code.ALIAS, message, 'write the value out; quote a text that begins with "*"')
         self._add(Scalar("", Kind.BAD, place))
 
     def _check_properties(self, event: yaml.NodeEvent, tag: str | None, place: Place) -> bool:
         """Whether the node is free of anchors and tags."""
         if event.anchor is not None:
-            message = "anchors (`&name`) are not used in a tag map"
+            message = f"anchors (`&name`) are not used in a {self._what}"
             self._findings.error(place, Code.ALIAS, message, 'write values out; quote a text that begins with "&"')
         if tag is not None:
-            message = f"the tag {shown(tag)} is not allowed: a tag map holds plain data"
+            message = f"the tag {shown(tag)} is not allowed: a {self._what} holds plain data"
             self._findings.error(place, Code.EXPLICIT_TAG, message, 'remove it; quote a text that begins with "!"')
         return event.anchor is None and tag is None
 
@@ -226,7 +242,7 @@ class _Builder:
     def _kind(self, text: str, place: Place) -> Kind:
         """What an unquoted scalar holds."""
         if text == "<<" and self._wants_key():
-            message = "merge keys (`<<`) are not used in a tag map"
+            message = f"merge keys (`<<`) are not used in a {self._what}"
             self._findings.error(place, Code.MERGE_KEY, message, "write the keys out")
             return Kind.BAD
         try:
@@ -243,7 +259,9 @@ class _Builder:
         node: Map | Seq = Map(place) if isinstance(event, yaml.MappingStartEvent) else Seq(place)
         if len(self._stack) >= DEEPEST:
             message = f"nested deeper than {DEEPEST} levels; the rest of the file is not read"
-            self._findings.error(place, Code.TOO_DEEP, message, "a tag map needs six levels: look for a stray bracket")
+            self._findings.error(
+                place, Code.TOO_DEEP, message, f"a {self._what} needs six levels: look for a stray bracket"
+            )
             raise _Stop
         is_key = self._wants_key()
         if is_key:
@@ -275,7 +293,7 @@ class _Builder:
         if isinstance(top.node, Seq):
             if len(top.node) >= LONGEST_LIST:
                 message = f"a list of more than {LONGEST_LIST:,} items; the rest of the file is not read"
-                self._findings.error(node.place, Code.TOO_LARGE, message, "no list of a tag map is that long")
+                self._findings.error(node.place, Code.TOO_LARGE, message, f"no list of a {self._what} is that long")
                 raise _Stop
             top.node.append(node)
         elif top.key is not None:

@@ -9,6 +9,9 @@ from typing import NamedTuple
 
 from edge_agent.model.value import value
 
+TICK_SECONDS = 0.2
+"""How often the engine is told at least that time passes, while something waits for it."""
+
 Scalar = int | Decimal | bool | str
 """A decoded tag value. Binary floats become `Decimal` at the source's door and never pass it."""
 

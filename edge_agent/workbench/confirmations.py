@@ -1,0 +1,102 @@
+"""Handshakes of a recording that holds plain readings only, as a historian exports them (docs/workbench.md). Pure.
+
+A source reads a block when its trigger has changed; here it is put together from the latest values of its tags. A rule
+whose blocks the recording holds is left alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from edge_agent.config.signals import Handshake
+from edge_agent.config.tagmap import TagMap
+from edge_agent.model.confirmation import Block, Released
+from edge_agent.model.reading import Instant, Link, Quality, Reading, SourceChange, TagRef
+from edge_agent.sources.base import Input
+from edge_agent.workbench.recording import Delivery
+
+
+def confirmed(tag_map: TagMap, deliveries: Sequence[Delivery]) -> Iterator[Delivery]:
+    """The deliveries, each followed by the blocks and acknowledgements that its readings amount to."""
+    watched = _watched(tag_map, deliveries)
+    for delivery in deliveries:
+        found = [item for one in watched if one.source == delivery.source for item in one.see(delivery)]
+        yield Delivery(delivery.at, delivery.source, [*delivery.inputs, *found]) if found else delivery
+
+
+def _watched(tag_map: TagMap, deliveries: Sequence[Delivery]) -> list[_Watched]:
+    """The handshakes whose blocks have to be put together."""
+    recorded: set[str] = set()
+    tags: set[TagRef] = set()
+    for item in _inputs(deliveries):
+        if isinstance(item, Block):
+            recorded.add(item.rule)
+        elif isinstance(item, Reading):
+            tags.add(item.tag)
+    return [
+        _Watched(rule.name, rule.signal, ack_is_recorded=rule.signal.ack in tags)
+        for rule in tag_map.rules.values()
+        if isinstance(rule.signal, Handshake) and rule.name not in recorded and rule.signal.trigger in tags
+    ]
+
+
+def _inputs(deliveries: Iterable[Delivery]) -> Iterator[Input]:
+    return (item for delivery in deliveries for item in delivery.inputs)
+
+
+@dataclass(slots=True)
+class _Watched:
+    """One transaction-counter handshake: the latest readings of its tags.
+
+    `looked` is the number whose block was read in this session, `delivered` the latest of all.
+    """
+
+    rule: str
+    handshake: Handshake
+    ack_is_recorded: bool
+    latest: dict[TagRef, Reading] = field(default_factory=dict)
+    looked: int | None = None
+    delivered: int | None = None
+    released: bool = False
+
+    @property
+    def source(self) -> str:
+        """Where it is confirmed."""
+        return self.handshake.trigger.source
+
+    def see(self, delivery: Delivery) -> Iterator[Input]:
+        """Take a delivery in; answers what has to follow it, for order within a delivery says nothing."""
+        for item in delivery.inputs:
+            if isinstance(item, Reading):
+                self.latest[item.tag] = item
+            elif isinstance(item, SourceChange) and item.link is Link.UP:
+                self.latest.pop(self.handshake.trigger, None)
+                self.looked = None
+        number, ack = self._number(self.handshake.trigger), self._acknowledged()
+        if number is None or ack is None:
+            return
+        if number != self.looked:
+            yield self._block(number, ack, delivery.at)
+        elif ack == number and not self.released:
+            self.released = True
+            yield Released(self.rule, number, delivery.at)
+
+    def _block(self, number: int, ack: int, at: Instant) -> Block:
+        tags = (self.handshake.quantity, *((self.handshake.container,) if self.handshake.container else ()))
+        values = {tag: self.latest[tag] for tag in tags if tag in self.latest}
+        self.looked = self.delivered = number
+        self.released = ack == number
+        return Block(self.rule, number, ack, values, at)
+
+    def _acknowledged(self) -> int | None:
+        """What the ack tag shows; where it is not recorded, the number before, for the PLC went on from it."""
+        if self.ack_is_recorded:
+            return self._number(self.handshake.ack)
+        return self.delivered if self.delivered is not None else self._number(self.handshake.trigger)
+
+    def _number(self, tag: TagRef) -> int | None:
+        reading = self.latest.get(tag)
+        if reading is None or reading.quality is not Quality.GOOD or not isinstance(reading.value, int):
+            return None
+        return reading.value

@@ -1,0 +1,110 @@
+"""`edge-agent derive`: what it prints, what it refuses, and by which exit code."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from typer.testing import CliRunner
+
+from edge_agent.cli.main import app
+from edge_agent.config.loader import load
+from tests.workbench.recordings import CONFIG, MAP, Line, at, read, text_of
+
+LINES = [read(0, "order_no", "4711"), read(0, "bottles_out", 100), read(1, "bottles_out", 124)]
+
+
+def _derive(folder: Path, *arguments: object, lines: list[Line] = LINES) -> tuple[int, str, str]:
+    recording = folder / "line.jsonl"
+    recording.write_text(text_of(lines), encoding="utf-8")
+    first, *more = arguments
+    done = CliRunner().invoke(app, ["derive", str(first), str(recording), *map(str, more)])
+    return done.exit_code, done.stdout, done.stderr
+
+
+def test_json_is_the_movements_and_nothing_else(tmp_path: Path) -> None:
+    code, said, errors = _derive(tmp_path, MAP, "--json")
+
+    assert (code, errors) == (0, "")
+    nothing = {"unit": "pcs", "booked": {}, "review": [], "excluded": "0", "gaps": []}
+    assert json.loads(said) == {
+        "preforms_used": nothing,
+        "bottles_made": {**nothing, "booked": {"4711": "24"}},
+        "pallet_out": nothing,
+    }
+
+
+def test_people_read_a_table(tmp_path: Path) -> None:
+    code, said, _ = _derive(tmp_path, MAP)
+
+    assert code == 0
+    assert "bottles_made   booked         24  pcs   order 4711" in said
+    assert "3 lines, 2026-03-02T11:00:00Z to 2026-03-02T11:00:01Z" in said
+
+
+def test_an_empty_recording_comes_to_nothing(tmp_path: Path) -> None:
+    code, said, _ = _derive(tmp_path, MAP, lines=[])
+
+    assert code == 0
+    assert "nothing recorded" in said
+
+
+def test_what_is_ignored_is_counted_on_standard_error(tmp_path: Path) -> None:
+    lines = [*LINES, *(at(2, tag=f"tanks.level_{number:02}", v=1) for number in range(12))]
+
+    code, said, errors = _derive(tmp_path, MAP, "--json", lines=lines)
+
+    assert code == 0
+    assert json.loads(said)["bottles_made"]["booked"] == {"4711": "24"}
+    assert "ignored: 'tanks.level_00', which the map does not know; lines: 1" in errors
+    assert "ignored: 2 more names that the map does not know; lines: 2" in errors
+
+
+def test_a_faulty_recording_prints_its_faults_and_derives_nothing(tmp_path: Path) -> None:
+    code, said, errors = _derive(tmp_path, MAP, "--json", lines=[*LINES, read(0, "bottles_out", 130)])
+
+    assert (code, said) == (1, "")
+    assert errors.startswith(f"{tmp_path / 'line.jsonl'}:4:7: error EA-1803 ")
+
+
+def test_a_map_may_be_several_files(tmp_path: Path) -> None:
+    code, said, _ = _derive(tmp_path, MAP, "--config", CONFIG / "dosing-skid.yaml", "--json")
+
+    assert code == 0
+    assert "syrup_used" in json.loads(said)
+    assert _derive(tmp_path, CONFIG, "--json")[:2] == (code, said)
+
+
+def test_certificates_and_secrets_of_the_plant_need_not_be_there(tmp_path: Path) -> None:
+    path = tmp_path / "secured.yaml"
+    text = MAP.read_text(encoding="utf-8")
+    secured = 'mqtts://127.0.0.1", tls: {ca: pki/ca.pem, cert: pki/l3.pem, key: pki/l3.key}'
+    login = "Basic256Sha256/SignAndEncrypt\n    login: {user: edge, password_file: secrets/filler}"
+    path.write_text(text.replace('mqtt://127.0.0.1:1883"', secured).replace("None  ", f"{login}  "), encoding="utf-8")
+
+    assert len(load([path]).errors) == 4
+    assert _derive(tmp_path, path)[0] == 0
+
+
+def test_a_path_that_leaves_the_map_s_folder_is_refused_all_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "outside.yaml"
+    text = MAP.read_text(encoding="utf-8")
+    path.write_text(
+        text.replace('mqtt://127.0.0.1:1883"', 'mqtts://127.0.0.1", tls: {ca: ../ca.pem}'), encoding="utf-8"
+    )
+
+    code, _, errors = _derive(tmp_path, path)
+
+    assert code == 1
+    assert "EA-1301" in errors
+
+
+def test_what_this_version_does_not_run_is_refused_and_not_guessed(tmp_path: Path) -> None:
+    full = CONFIG / "examples" / "full-line.yaml"
+    refused = {finding.code.value for finding in load([full], alone=True).unsupported}
+
+    code, said, errors = _derive(tmp_path, full, "--json")
+
+    assert code == (1 if refused else 0)
+    assert bool(said) is not bool(refused)
+    assert all(each in errors for each in refused)

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import groupby
 
-from edge_agent.config.signals import Counter, Handshake
+from edge_agent.config.signals import Counter, Handshake, Resets
 from edge_agent.config.tagmap import Rule, TagMap
-from edge_agent.derivation import cadence, confirming, counter
+from edge_agent.derivation import cadence, confirming, counter_terms
 from edge_agent.derivation.booking import Books
 from edge_agent.derivation.confirming import HandshakeRule
 from edge_agent.derivation.counting import CounterRule
@@ -50,6 +50,10 @@ class Engine:
                 self._by_tag[tag].append((one, Steady.of(one.rule, tag_map)))
             if one.epoch_tag is not None:
                 self._by_epoch_tag[one.epoch_tag].append(one)
+        self._by_order: dict[TagRef, list[Meter]] = defaultdict(list)
+        for one in self._meters.values():
+            if one.rule.order is not None and isinstance(one.rule.signal, Counter):
+                self._by_order[one.rule.order].append(one)
         self._by_source: dict[str, list[Rule]] = defaultdict(list)
         signals: list[Meter | HandshakeRule] = [*self._meters.values(), *self._handshakes.values()]
         for signal in signals:
@@ -124,16 +128,19 @@ class Engine:
         source = _received(work, reading.tag.source, reading.received)
         time, refused = event_time(reading, source, self._map.max_skew)
         if reading.tag in self._order_tags:
-            changed = with_order(work.state.orders.get(reading.tag), reading, time)
+            before = work.state.orders.get(reading.tag)
+            changed = with_order(before, reading, time)
             if changed is not None:
                 work.state.orders[reading.tag] = changed
+                for one in self._by_order[reading.tag] if before is not None else ():
+                    one.sign(work, Resets.ORDER)
         if reading.tag in self._by_epoch_tag and reading.quality is Quality.GOOD:
             known = work.state.tags.get(reading.tag)
             if known is None or known.value != reading.value:
                 work.state.tags[reading.tag] = TagState(reading.value, reading.quality)
             if known is not None and known.value != reading.value:
                 for one in self._by_epoch_tag[reading.tag]:
-                    one.sign(work, counter.EPOCH_TAG)
+                    one.sign(work, counter_terms.EPOCH_TAG)
         for one, steady in self._by_tag.get(reading.tag, ()):
             if refused or steady is None or not self._runs_on(work, steady, reading, time):
                 one.read(work, reading, time, refused=refused)
@@ -163,9 +170,9 @@ class Engine:
         work.state.sources[change.source] = replace(known, link=Link.UP, start_time=started)
         sign = None
         if change.start_time is None or known.start_time is None:
-            sign = counter.SESSION
+            sign = counter_terms.SESSION
         elif change.start_time != known.start_time:
-            sign = counter.RESTART
+            sign = counter_terms.RESTART
         for one in self._meters.values():
             if one.source == change.source:
                 one.returned(work)

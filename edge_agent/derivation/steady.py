@@ -44,7 +44,7 @@ class Steady:
     def of(cls, rule: Rule, tag_map: TagMap) -> Steady | None:
         """Prepare `rule`; None where there is no short cut for it."""
         spec = rule.signal
-        if not isinstance(spec, Counter):
+        if not isinstance(spec, Counter) or not spec.is_plain:
             return None
         rate, burst = Fraction(spec.max_rate or 0), Fraction(spec.burst)
         unit = lcm(rate.denominator, burst.denominator)

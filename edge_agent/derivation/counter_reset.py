@@ -58,10 +58,9 @@ def expired(counter: Counter, state: CounterState, time: datetime) -> CounterSta
 def with_final(state: CounterState, counts: int, written: datetime | None, at: Instant) -> CounterState:
     """Remember what the last total's tag shows. It is new where the value changed, or the device wrote it again."""
     known = state.final
-    if known is None:
-        return replace(state, final=FinalTotal(counts, written))
-    again = known.written is not None and written is not None and written > known.written
-    if counts == known.counts and not again:
+    if known is None or (counts == known.counts and (known.written is None or written is None)):
+        return replace(state, final=FinalTotal(counts, written, known and known.at))
+    if counts == known.counts and known.written == written:
         return state
     return replace(state, final=FinalTotal(counts, written, at))
 
@@ -78,7 +77,7 @@ def reset(counter: Counter, state: CounterState, seen: Observation, room: Decima
     since = since_reset(counter, seen.raw)
     changed = max(state.due, state.last_time) if state.due is not None else None
     settled = replace(seen, time=max(seen.time, changed or seen.time))
-    before = replace(seen, time=seen.time if changed is None else max(changed - _INSTANT, state.last_time))
+    before = replace(seen, time=seen.time if state.due is None else min(state.due, seen.time) - _INSTANT)
     found = _found_before(counter, state, before, room, since)
     begun = replace(
         state,

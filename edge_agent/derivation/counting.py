@@ -20,7 +20,7 @@ from edge_agent.derivation.timetable import latest_of
 from edge_agent.model.movement import EventType, Flag
 from edge_agent.model.outcome import EpochMark
 from edge_agent.model.reading import Instant, Link, Quality, Reading, TagRef
-from edge_agent.model.state import CounterState, SourceState
+from edge_agent.model.state import CounterState, FinalTotal, SourceState, TagState
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class CounterRule:
         if state is None:
             if value is not None:
                 seen = Observation(self.spec.counts(value), at, time, Decimal(0))
-                self._keep(work, counter.baseline(self.spec, seen))
+                self._keep(work, replace(counter.baseline(self.spec, seen), final=self._known_final(work)))
             work.count(name, "not_a_reading" if value is None else "baseline")
             return
         if value is None or (self.rule.order is not None and self.rule.order not in work.state.orders):
@@ -92,9 +92,18 @@ class CounterRule:
         state, value = self.state(work), _value(work, self.spec, reading)
         if value is None:
             work.count(self.rule.name, "not_a_total")
-        elif state is not None:
+        elif state is None:
+            work.state.tags[reading.tag] = TagState(value, reading.quality)
+        else:
             counts = self.spec.counts(value)
             self._keep_changed(work, state, with_final(state, counts, reading.source_time, reading.received))
+
+    def _known_final(self, work: Books) -> FinalTotal | None:
+        """What the tag of the last total showed before the counter's first reading: that of some reset long ago."""
+        known = None if self.spec.final_tag is None else work.state.tags.get(self.spec.final_tag)
+        value = None if known is None else known.value
+        numeric = isinstance(value, int | Decimal)
+        return FinalTotal(self.spec.counts(value), None) if numeric and value is not None else None
 
     def settle(self, work: Books, now: Instant) -> None:
         """Time has passed: decide a held value that has settled, if the source is there to contradict it."""

@@ -54,6 +54,8 @@ BOOTED = NOON - timedelta(days=3)
 COUNT = TagRef("plc", "total")
 ORDER = TagRef("plc", "order")
 EPOCH = TagRef("plc", "epoch")
+FINAL = TagRef("plc", "final")
+SECOND = TagRef("meter", "total")
 SEQ, ACK, RESULT, CASES, SSCC = (TagRef("plc", name) for name in ("seq", "ack", "result", "cases", "sscc"))
 
 PCS = Unit("pcs", "H87", "pcs", Fraction(1))
@@ -65,7 +67,8 @@ _TAG_TYPES = {ORDER: TagType.STRING, SSCC: TagType.STRING, CASES: TagType.INT16}
 
 def counter(name: str = "u16", *, cadence: Cadence = EVERY_MINUTE, **changes: Any) -> Rule:
     """A counter rule of at most 25 pcs/s, sampled every 100 ms, settling in 2 s; `changes` go to rule or counter."""
-    of_rule = {key: changes.pop(key) for key in ("order", "split", "on_span", "unproven", "factor") if key in changes}
+    keys = ("order", "split", "on_span", "unproven", "factor", "from_")
+    of_rule = {key: changes.pop(key) for key in keys if key in changes}
     wraps = {"u16": (65536, 0), "u32": (1 << 32, 0), "s16": (32768, -32768), "plain": (None, 0)}
     wraps_at, wraps_to = wraps.get(name, (65536, 0))
     spec: dict[str, Any] = {
@@ -100,7 +103,7 @@ def handshake(*, cadence: Cadence = AT_ONCE, modulus: int = 1 << 32, **changes: 
 
 def tag_map(*rules: Rule, ranges: dict[TagRef, tuple[Decimal, Decimal]] | None = None) -> TagMap:
     """A map of these rules alone."""
-    refs = {COUNT, ORDER, EPOCH, SEQ, ACK, RESULT, CASES, SSCC}
+    refs = {COUNT, ORDER, EPOCH, FINAL, SECOND, SEQ, ACK, RESULT, CASES, SSCC}
     refs |= {rule.signal.tag for rule in rules if isinstance(rule.signal, Counter)}
     address = OpcUaAddress("urn:plant", "s=x")
     return TagMap(

@@ -33,6 +33,17 @@ LOT_TAG, LOT_WORD = "<tag>", "<word>"
 """Tags of the union of ways to know a lot; no key of a map looks like this."""
 
 
+class CrossCheckSection(Section):
+    """A second counter of the same flow."""
+
+    tag: Ref = Field(description="The tag of the second counter; it counts up.", examples=["meter.total"])
+    tolerance: Amount = Field(
+        description="What the two may differ by in a period: a share of what ran, or an amount.",
+        examples=["4 %", "50 kg"],
+    )
+    every: Duration | None = Field(None, description="The period they are compared over; 1 h.", examples=["1 h"])
+
+
 class CounterSection(Section):
     """A totalizer."""
 
@@ -69,6 +80,7 @@ class CounterSection(Section):
     final_tag: Ref | None = Field(
         None, description="A tag that keeps the total which a reset ended, in the counter's own unit."
     )
+    cross_check: CrossCheckSection | None = None
     resets_to: Whole | None = Field(None, description="Raw value shown after a reset; 0 by default.", examples=[0])
     direction: Annotated[Direction, MemberOf(Direction)] = Field(
         Direction.UP, description="Which way it counts; what an up-down counter runs back moves back."

@@ -15,11 +15,12 @@ from edge_agent.config.resolve_context import World, find_tag, typed_tag
 from edge_agent.config.resolve_floats import check_grains, resolve_grain
 from edge_agent.config.resolve_tags import FLOAT_TYPES, NUMBER_TYPES, WHOLE_TYPES, lowest, values
 from edge_agent.config.resolve_units import convert
-from edge_agent.config.signals import Counter, Direction, Resets
+from edge_agent.config.signals import Counter, CrossCheck, Direction, Resets
 from edge_agent.config.tagmap import ModbusSource, Source, Tag, TagType
 
 SETTLE = timedelta(seconds=2)
 _SAMPLES_IN_A_BURST = 2
+_PERIOD = timedelta(hours=1)
 _UP = Context(prec=28, rounding=ROUND_CEILING)
 
 
@@ -66,7 +67,10 @@ def resolve_counter(section: CounterSection, tag: Tag, source: Source, world: Wo
         resets_to=resets_to or 0,
         saturates_at=saturates_at,
         final_tag=section.final_tag,
+        cross_check=_cross_check(section, figures, sampling, world, path),
     )
+    if report.findings.errors > before:
+        return None
     _check_speed(counter, report, path)
     return counter
 
@@ -116,14 +120,49 @@ def _edges(section: CounterSection, grain: Decimal) -> list[int | None]:
     return [None if edge is None else int(sign * edge / grain) for edge in edges]
 
 
+def _cross_check(
+    section: CounterSection, figures: _Figures, sampling: timedelta, world: World, path: Path
+) -> CrossCheck | None:
+    """The second counter, in counts of the first; None where there is none, or something was reported."""
+    check, report, path = section.cross_check, world.report, (*path, "cross_check")
+    if check is None:
+        return None
+    tag = typed_tag(world, (*path, "tag"), check.tag, NUMBER_TYPES, "a second counter is a number")
+    source = world.sources.get(check.tag.source)
+    if section.direction is Direction.UP_DOWN:
+        message = "a counter that runs both ways has no sum to compare"
+        report.error(path, Code.CONFLICT, message, "remove it, or use two counters", key=True)
+    if tag is None or source is None:
+        return None
+    if check.tag == section.tag:
+        report.error((*path, "tag"), Code.CONFLICT, "a counter does not check itself", "name another tag")
+    if tag.unit is None:
+        message = f"the tag {shown(str(tag.ref))} has no unit, so its value is no quantity"
+        report.error((*path, "tag"), Code.NO_UNIT, message, f"add unit: ... to the tag {tag.ref}")
+        return None
+    figures = figures.within("cross_check")
+    factor = figures.exact("tag", Quantity(tag.scale, tag.unit.name))
+    is_share = check.tolerance.unit == "%"
+    amount = None if is_share else figures.amount("tolerance", check.tolerance)
+    other = source.poll if isinstance(source, ModbusSource) else source.sample
+    if factor is None or (amount is None and not is_share):
+        return None
+    share = Fraction(check.tolerance.amount) / 100 if is_share else Fraction(0)
+    return CrossCheck(check.tag, factor, max(sampling, other), check.every or _PERIOD, share, amount or Decimal(0))
+
+
 class _Figures:
     """Figures of a counter, from units of the map to counts, rounded up where they do not end."""
 
     def __init__(self, tag: Tag, grain: Decimal, world: World, path: Path) -> None:
         self._tag = tag
-        self._grain = Fraction(grain)
+        self._grain = grain
         self._world = world
         self._path = path
+
+    def within(self, key: str) -> _Figures:
+        """The same for the keys of a section of the counter's."""
+        return _Figures(self._tag, self._grain, self._world, (*self._path, key))
 
     def amount(self, key: str, quantity: Quantity | None) -> Decimal | None:
         """`24 pcs` in counts."""
@@ -141,7 +180,7 @@ class _Figures:
         if self._tag.unit is None:
             return None
         amount = convert(self._world.report, (*self._path, key), quantity, self._tag.unit, self._world.units)
-        return None if amount is None else amount / Fraction(self._tag.scale) / self._grain
+        return None if amount is None else amount / Fraction(self._tag.scale) / Fraction(self._grain)
 
 
 def _ceiling(value: Fraction) -> Decimal:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
 from enum import StrEnum
+from fractions import Fraction
 
 from edge_agent.model.reading import TagRef
 
@@ -30,6 +31,21 @@ class Direction(StrEnum):
     UP = "up"
     DOWN = "down"
     UP_DOWN = "up-down"
+
+
+@dataclass(frozen=True, slots=True)
+class CrossCheck:
+    """A second counter of the same flow. `factor` times its raw unit is a count of the first, exactly.
+
+    They may part by `share` of what ran or by `amount` counts, whichever is more, in any period of `every`.
+    """
+
+    tag: TagRef
+    factor: Fraction
+    sampling: timedelta
+    every: timedelta
+    share: Fraction = Fraction(0)
+    amount: Decimal = Decimal(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +79,7 @@ class Counter:
     """Of an up-down-counter: as it is while it runs back, its counts negated."""
     final_tag: TagRef | None = None
     """Keeps the total that the last reset ended."""
+    cross_check: CrossCheck | None = None
 
     @property
     def is_plain(self) -> bool:
@@ -72,6 +89,7 @@ class Counter:
             and not self.rounded
             and self.saturates_at is None
             and self.final_tag is None
+            and self.cross_check is None
             and self.resets.isdisjoint({Resets.ORDER, Resets.SHIFT, Resets.DAY})
         )
 

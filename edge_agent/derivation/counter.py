@@ -14,6 +14,7 @@ from decimal import Decimal
 
 from edge_agent.config.signals import Counter
 from edge_agent.config.tagmap import Unproven
+from edge_agent.derivation.counter_cross import compared, moved
 from edge_agent.derivation.counter_decisions import decide, decide_in_band, progress, restored
 from edge_agent.derivation.counter_reset import expired, is_due
 from edge_agent.derivation.counter_stop import baseline_at_stop, with_stop
@@ -33,7 +34,7 @@ def baseline(counter: Counter, seen: Observation) -> CounterState:
 def observe(counter: Counter, unproven: Unproven, state: CounterState, seen: Observation) -> Decided:
     """Take one good reading in."""
     after, found = _observe(counter, unproven, state, seen)
-    return with_stop(counter, state, seen, after, found)
+    return compared(counter, state, with_stop(counter, state, seen, after, found), seen.at, seen.time)
 
 
 def _observe(counter: Counter, unproven: Unproven, state: CounterState, seen: Observation) -> Decided:
@@ -42,7 +43,7 @@ def _observe(counter: Counter, unproven: Unproven, state: CounterState, seen: Ob
     room = room_in(counter, seen.elapsed)
     in_band = within(state.last_raw, seen.raw, room)
     if state.hold is None:
-        if in_band and not _hints_at_reset(counter, state, seen, room):
+        if in_band and not _hints_at_reset(counter, state, seen, room) and not _asks_the_second(counter, state):
             after, found = progress(counter, state, seen, room)
             return expired(counter, _still_signed(state, after), seen.time), found
         hold = Hold(seen.at, seen.raw, seen.at, seen.time, seen.elapsed, 1, left=not in_band)
@@ -66,6 +67,11 @@ def _hints_at_reset(counter: Counter, state: CounterState, seen: Observation, ro
     return is_due(state, seen.time) and signed(counter, state, seen.raw, room)
 
 
+def _asks_the_second(counter: Counter, state: CounterState) -> bool:
+    """Whether a value after an outage waits until a second counter has been read as well."""
+    return counter.cross_check is not None and state.outage
+
+
 def _still_signed(state: CounterState, after: CounterState) -> CounterState:
     """The reset that an order, shift or day may bring can still come, until it has expired."""
     if after.epoch != state.epoch or not state.reset_signs:
@@ -78,9 +84,9 @@ def settle(counter: Counter, unproven: Unproven, state: CounterState, now: Insta
     hold = state.hold
     if hold is None or not hold.sure or not _settled(counter, hold, now):
         return state, ()
-    seen = Observation(hold.raw, hold.at, hold.time, hold.elapsed)
+    seen = Observation(hold.raw, hold.at, hold.time, hold.elapsed, moved=moved(counter, state, now))
     after, found = decide(counter, unproven, state, seen)
-    return with_stop(counter, state, seen, after, found)
+    return compared(counter, state, with_stop(counter, state, seen, after, found), now, seen.time)
 
 
 def out_of_sight(state: CounterState, *, outage: bool) -> CounterState:
@@ -89,7 +95,9 @@ def out_of_sight(state: CounterState, *, outage: bool) -> CounterState:
     A held value has to be seen again: nobody knows what it did meanwhile.
     """
     hold = state.hold and replace(state.hold, sure=False)
-    return replace(state, outage=state.outage or outage, skipped=state.skipped or int(not outage), hold=hold)
+    second = replace(state.second, seen=False) if outage and state.second is not None else state.second
+    skipped = state.skipped or int(not outage)
+    return replace(state, outage=state.outage or outage, skipped=skipped, hold=hold, second=second)
 
 
 def stood_still(counter: Counter, state: CounterState, at: Instant, time: datetime) -> CounterState:

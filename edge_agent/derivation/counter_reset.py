@@ -14,6 +14,7 @@ from edge_agent.derivation.counter_terms import (
     TIMED,
     Decided,
     Observation,
+    Way,
     book,
     doubt,
     fits,
@@ -59,7 +60,7 @@ def with_final(state: CounterState, counts: int, written: datetime | None, at: I
     """Remember what the last total's tag shows. It is new where the value changed, or the device wrote it again."""
     known = state.final
     if known is None or (counts == known.counts and (known.written is None or written is None)):
-        return replace(state, final=FinalTotal(counts, written, known and known.at))
+        return replace(state, final=FinalTotal(counts, written, None if known is None else known.at))
     if counts == known.counts and known.written == written:
         return state
     return replace(state, final=FinalTotal(counts, written, at))
@@ -107,7 +108,8 @@ def _found_before(
         has_wrapped = final.counts < state.last_raw
         at_reset = replace(state, hold=None, wraps=state.wraps + int(has_wrapped))
         return book(counter, at_reset, replace(until, raw=final.counts), ran, (Flag.FINAL_TOTAL,))[1]
-    ways = [(0, "nothing more ran before the reset"), *([(ran, f"as the last total {total} says")] if ran > 0 else [])]
+    ways = [Way(0, "nothing more ran before the reset")]
+    ways += [Way(ran, f"as the last total {total} says")] if ran > 0 else []
     message = f"reset after {last}, and the last total says {total}"
     return (doubt(counter, state, until, Cause.FINAL_TOTAL, ways=ways, message=message),)
 

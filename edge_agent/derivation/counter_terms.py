@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
+from enum import Enum, auto
+from fractions import Fraction
+from typing import NamedTuple
 
 from edge_agent.config.signals import Counter, Resets
 from edge_agent.derivation.findings import Delta, Doubt, Finding
@@ -23,12 +26,36 @@ TIMED = frozenset({Resets.ORDER.value, Resets.SHIFT.value, Resets.DAY.value})
 """Signs that come at a known instant: the order, shift or posting day changed."""
 
 
+class Moved(NamedTuple):
+    """What a second counter says has run since the last booked reading: between these counts."""
+
+    least: Fraction
+    most: Fraction
+
+
+class Kind(Enum):
+    """How a doubtful quantity may have come about."""
+
+    RAN = auto()
+    RESET = auto()
+    PRESET = auto()
+
+
+class Way(NamedTuple):
+    """One candidate of a doubt."""
+
+    counts: int
+    why: str
+    kind: Kind = Kind.RAN
+
+
 @value
 class Observation:
     """A good reading of the counter. `elapsed` is seconds since the state's last booked reading (0 at the first).
 
     `elapsed_in_hold` is seconds since the last reading held, where one is. `same` says that the device shows the value
-    that is booked already, stamped as it was then: nothing has run, however long nobody looked.
+    that is booked already, stamped as it was then: nothing has run, however long nobody looked. `moved` is what a
+    second counter says.
     """
 
     raw: int
@@ -37,6 +64,7 @@ class Observation:
     elapsed: Decimal
     elapsed_in_hold: Decimal = Decimal(0)
     same: bool = False
+    moved: Moved | None = None
 
 
 Decided = tuple[CounterState, tuple[Finding, ...]]
@@ -133,7 +161,7 @@ def book(counter: Counter, state: CounterState, seen: Observation, delta: int, f
 
 
 def doubt(
-    counter: Counter, state: CounterState, seen: Observation, cause: Cause, *, ways: list[tuple[int, str]], message: str
+    counter: Counter, state: CounterState, seen: Observation, cause: Cause, *, ways: list[Way], message: str
 ) -> Doubt:
     """The quantity between the last booked reading and what was seen is open."""
     left = position(counter, state)
@@ -148,4 +176,4 @@ def doubt(
         samples=state.hold.samples if state.hold is not None else 1,
         flags=(Flag.SPANNED_OUTAGE,) if state.outage else (),
     )
-    return Doubt(cause, tuple(ways), where, message)
+    return Doubt(cause, tuple((way.counts, way.why) for way in ways), where, message)

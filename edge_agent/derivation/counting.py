@@ -11,6 +11,7 @@ from edge_agent.config.signals import Counter, Resets
 from edge_agent.config.tagmap import Rule
 from edge_agent.derivation import counter
 from edge_agent.derivation.booking import Books
+from edge_agent.derivation.counter_cross import compared, moved, with_second
 from edge_agent.derivation.counter_reset import with_final, with_sign
 from edge_agent.derivation.counter_terms import Observation, at_position
 from edge_agent.derivation.counter_turn import facing, turned
@@ -33,7 +34,8 @@ class CounterRule:
     """The tag that counts, and those that tell more of it."""
 
     def __post_init__(self) -> None:
-        beside = [tag for tag in (self.spec.final_tag,) if tag is not None]
+        check = self.spec.cross_check
+        beside = [tag for tag in (self.spec.final_tag, check and check.tag) if tag is not None]
         object.__setattr__(self, "tags", (self.spec.tag, *beside))
 
     @property
@@ -55,8 +57,10 @@ class CounterRule:
         """One reading of one of the counter's tags, at event time `time` (`refused`: not the device's own)."""
         if reading.tag == self.spec.tag:
             self._count(work, reading, time, refused=refused)
-        else:
+        elif reading.tag == self.spec.final_tag:
             self._final(work, reading)
+        else:
+            self._second(work, reading, time)
 
     def _count(self, work: Books, reading: Reading, time: datetime, *, refused: bool) -> None:
         name, state, at = self.rule.name, self.state(work), reading.received
@@ -82,7 +86,7 @@ class CounterRule:
         hold, raw = known.hold, spec.counts(value)
         in_hold = _elapsed(source, hold.at, hold.time, at, time) if hold is not None else Decimal(0)
         same = raw == known.last_raw and reading.source_time == state.last_time
-        seen = Observation(raw, at, time, elapsed, in_hold, same)
+        seen = Observation(raw, at, time, elapsed, in_hold, same, moved(spec, known, at))
         after, found = counter.observe(spec, self.rule.unproven, known, seen)
         flags = (Flag.SOURCE_TIME_REFUSED,) if refused else ()
         self._take(work, known, after, found, now=at, statuses=(reading.status,), flags=flags)
@@ -98,12 +102,24 @@ class CounterRule:
             counts = self.spec.counts(value)
             self._keep_changed(work, state, with_final(state, counts, reading.source_time, reading.received))
 
+    def _second(self, work: Books, reading: Reading, time: datetime) -> None:
+        """The second counter of the same flow."""
+        state, check, value = self.state(work), self.spec.cross_check, reading.value
+        is_number = isinstance(value, int | Decimal) and not isinstance(value, bool) and reading.quality is Quality.GOOD
+        if check is None or not is_number or not isinstance(value, int | Decimal):
+            work.count(self.rule.name, "not_compared")
+            return
+        if state is not None:
+            continuous = reading.continuous
+            known = with_second(self.spec, check, state, Decimal(value), reading.received, continuous=continuous)
+            after, found = compared(self.spec, known, (known, ()), reading.received, time)
+            self._take(work, known, after, found, now=reading.received)
+
     def _known_final(self, work: Books) -> FinalTotal | None:
         """What the tag of the last total showed before the counter's first reading: that of some reset long ago."""
         known = None if self.spec.final_tag is None else work.state.tags.get(self.spec.final_tag)
         value = None if known is None else known.value
-        numeric = isinstance(value, int | Decimal)
-        return FinalTotal(self.spec.counts(value), None) if numeric and value is not None else None
+        return FinalTotal(self.spec.counts(value), None) if isinstance(value, int | Decimal) else None
 
     def settle(self, work: Books, now: Instant) -> None:
         """Time has passed: decide a held value that has settled, if the source is there to contradict it."""

@@ -65,6 +65,24 @@ class FinalTotal:
 
 
 @value
+class Second:
+    """A second counter of the same flow: its last raw value.
+
+    `base` is what it showed when the counter was last booked, `begun` when the period of comparing began, at `since`;
+    None where it could not be followed since. `counted` is what the counter has booked in that period. `seen` tells
+    that it has been read in the present session.
+    """
+
+    value: Decimal
+    at: Instant
+    base: Decimal | None
+    begun: Decimal | None
+    since: datetime
+    counted: int = 0
+    seen: bool = True
+
+
+@value
 class CounterState:
     """A totalizer's baseline in its present epoch, in counts (signals.Counter).
 
@@ -86,6 +104,7 @@ class CounterState:
     due: datetime | None = None
     stop: Stop | None = None
     final: FinalTotal | None = None
+    second: Second | None = None
     back: bool = False
 
     @property

@@ -105,6 +105,12 @@ FIGURES = [
     counter("final_tag: »filler.preforms_in", "EA-1209"),
     counter("resets: [never], »final_tag: filler.bottles_out", "EA-1209"),
     counter("»resolution: 1 pcs", "EA-1209"),
+    counter("cross_check: {tag: »filler.preforms_in, tolerance: 4 %}", "EA-1209"),
+    counter("cross_check: {tag: »filler.nothing, tolerance: 4 %}", "EA-1208"),
+    counter("cross_check: {tag: »filler.order_no, tolerance: 4 %}", "EA-1707"),
+    counter("cross_check: {tag: filler.bottles_out, tolerance: »4}", "EA-1403"),
+    counter("cross_check: {tag: filler.bottles_out, tolerance: »4 kg}", "EA-1208"),
+    counter("direction: up-down, »cross_check: {tag: filler.bottles_out, tolerance: 4 %}", "EA-1209"),
     *(
         bad(
             "EA-1709",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
 
@@ -115,3 +116,18 @@ def test_an_up_down_counter_of_what_can_move_back(bottling_line: str, load_text:
     spec, _ = resolved(text, load_text)
     assert spec.direction is Direction.UP_DOWN
     assert replace(spec, runs_back=True).counts(7) == -7
+
+
+@pytest.mark.parametrize(
+    ("tolerance", "share", "amount"), [("4 %", Fraction(1, 25), Decimal(0)), ("2 case", Fraction(0), Decimal(48))]
+)
+def test_a_second_counter_is_in_counts_of_the_first(
+    tolerance: str, share: Fraction, amount: Decimal, bottling_line: str, load_text: Load
+) -> None:
+    section = f"{{tag: filler.preforms_in, cross_check: {{tag: filler.pal_cases, tolerance: {tolerance}}}}}"
+    spec, _ = resolved(bottling_line.replace(COUNTER, section), load_text)
+    check = spec.cross_check
+    assert check is not None
+    assert (check.tag, check.factor) == (TagRef("filler", "pal_cases"), 24)
+    assert (check.share, check.amount, check.every) == (share, amount, timedelta(hours=1))
+    assert not spec.is_plain

@@ -173,7 +173,8 @@ def _doubt(
 
 def _begun_at(state: CounterState, seen: Observation, leap: int = 1) -> CounterState:
     """A new epoch at the settled value."""
-    begun = replace(state, epoch=state.epoch + leap, first_raw=seen.raw, wraps=0)
+    used = state.final and replace(state.final, at=None)
+    begun = replace(state, epoch=state.epoch + leap, first_raw=seen.raw, wraps=0, final=used)
     return settled_at(begun, replace(seen, time=max(seen.time, state.due or seen.time)))
 
 

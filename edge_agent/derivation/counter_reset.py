@@ -59,11 +59,10 @@ def expired(counter: Counter, state: CounterState, time: datetime) -> CounterSta
 def with_final(state: CounterState, counts: int, written: datetime | None, at: Instant) -> CounterState:
     """Remember what the last total's tag shows. It is new where the value changed, or the device wrote it again."""
     known = state.final
-    if known is None or (counts == known.counts and (known.written is None or written is None)):
+    if known is None or (counts == known.counts and known.written is None):
         return replace(state, final=FinalTotal(counts, written, None if known is None else known.at))
-    if counts == known.counts and known.written == written:
-        return state
-    return replace(state, final=FinalTotal(counts, written, at))
+    again = known.written is not None and written is not None and written > known.written
+    return replace(state, final=FinalTotal(counts, written, at)) if again or counts != known.counts else state
 
 
 def total_since(counter: Counter, state: CounterState, seen: Observation, room: Decimal | None) -> int | None:
@@ -76,6 +75,8 @@ def total_since(counter: Counter, state: CounterState, seen: Observation, room: 
 def reset(counter: Counter, state: CounterState, seen: Observation, room: Decimal | None) -> Decided:
     """A reset: a new epoch from where it begins; what ran before is exact by the last total, or a hole with bounds."""
     since = since_reset(counter, seen.raw)
+    if not {RESTART, SESSION}.isdisjoint(state.reset_signs):
+        state = replace(state, due=None)  # when the device restarted nobody knows
     changed = max(state.due, state.last_time) if state.due is not None else None
     settled = replace(seen, time=max(seen.time, changed or seen.time))
     before = replace(seen, time=seen.time if state.due is None else min(state.due, seen.time) - _INSTANT)

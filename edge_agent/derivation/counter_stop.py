@@ -32,11 +32,11 @@ def with_stop(
         ran = sum(one.to_position - one.from_position for one in found if isinstance(one, Delta))
         most = left_over(room_in(counter, seen.elapsed), ran)
         message = f"it has reached {shown} and stopped: what runs from here on is not counted"
-        start = min(before.last_time, after.last_time)
-        hole = Hole(Cause.SATURATED, 0, most, start, after.last_time, message, ran)
-        return replace(after, stop=Stop(after.last_at, after.last_time)), (*found, hole)
+        until = max(after.last_time, seen.at.wall)
+        hole = Hole(Cause.SATURATED, 0, most, min(before.last_time, until), until, message, ran)
+        return replace(after, stop=Stop(seen.at, until), last_time=until), (*found, hole)
     if not at_stop and before.stop is not None:
-        most = left_over(room_in(counter, before.last_at.seconds_since(before.stop.at)), 0)
+        most = left_over(room_in(counter, seen.at.seconds_since(before.stop.at)), 0)
         message = f"it had stopped at {shown}: what ran until it went on was not counted"
         hole = Hole(Cause.SATURATED, 0, most, before.stop.time, max(before.last_time, before.stop.time), message)
         return replace(after, stop=None), (hole, *found)

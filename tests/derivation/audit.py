@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from edge_agent.config.signals import Direction, Resets
 from edge_agent.config.tagmap import TagType
 from edge_agent.derivation.engine import Engine
-from edge_agent.model.movement import Cause, LineState, Review
+from edge_agent.model.movement import Cause, Flag, LineState, Review
 from edge_agent.model.state import CounterState, State
 from edge_agent.sources.bcd import from_bcd, to_bcd
 from edge_agent.sources.decimals import shortest
@@ -155,7 +155,10 @@ class Audit:
         for review in self.journal.reviews.values():
             since, until = self._steps(review)
             reviewed |= set(range(since + 1, until + 1))
-            if not review.quantity_doubted:
+            resets = [reset for reset in self.line.resets if since <= reset <= until]
+            if resets and Flag.FINAL_TOTAL in review.line.evidence.flags:
+                until = resets[-1]
+            elif not review.quantity_doubted:
                 since = max([since, *(reset for reset in self.line.resets if reset <= until)])
             for order, units in self.line.truth(since, until).items():
                 found[order] += units
@@ -167,6 +170,9 @@ class Audit:
                 unseen = self.line.lost_in(step for step in range(since + 1, until + 1) if step not in reviewed)
             assert gap.minimum <= unseen.total() <= (gap.maximum if gap.maximum is not None else unseen.total())
             for order, units in unseen.items():
+                found[order] += units
+        if signal.stop is not None:  # and is there still: that gap is open
+            for order, units in self.line.lost_in(range(self.line.at(signal.stop.time) + 1, self.line.step + 1)).items():
                 found[order] += units
         assert found == self.line.total
         self._check_batches()

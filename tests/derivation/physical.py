@@ -157,7 +157,8 @@ class PhysicalLine:
     def next_order(self, lag: int, pattern: Sequence[int], *, told_first: bool) -> None:
         """The next order, with which the register begins anew; its number comes `lag` steps later, or, at rest, before.
 
-        Without a calm line, or from so small a count that it soon climbs past, it need not be one explanation only.
+        Without a calm line, or from so small a count that it soon climbs past, there is more than one explanation, or
+        none that could be seen: the line then waits for the number.
         """
         if not self.register.by_order or not self._up:
             return
@@ -167,12 +168,13 @@ class PhysicalLine:
             self._tell_order()
             self.run(lag)
             self._order -= 1
-        began, is_plain = self._changed[COUNT], self.calm and self.register.value > self._reach()
+        value, reach = self.register.value, self._reach()
+        began, is_plain = self._changed[COUNT], self.calm and reach < value < self.register.distinct - reach
         self._order += 1
         self.resets.append(self.step)
         self._total, self.register.value = self.register.value, 0
         self._changed[COUNT] = self._changed[FINAL] = self.step
-        self.run(0 if told_first else lag, pattern)
+        self.run(0 if told_first else lag, pattern if is_plain else (0,))
         if not told_first:
             self._tell_order()
         if not is_plain:

@@ -34,6 +34,8 @@ REGISTERS = {
     TagType.UINT16: 1,
     TagType.INT32: 2,
     TagType.UINT32: 2,
+    TagType.BCD16: 1,
+    TagType.BCD32: 2,
     TagType.FLOAT32: 2,
     TagType.INT64: 4,
     TagType.UINT64: 4,

@@ -23,7 +23,7 @@ from edge_agent.config.leaves import (
 )
 from edge_agent.config.quantities import PER
 from edge_agent.config.section import Section
-from edge_agent.config.signals import Resets
+from edge_agent.config.signals import Direction, Resets
 from edge_agent.config.tagmap import OnSpan, Split, Unproven
 from edge_agent.config.yaml_nodes import Map
 
@@ -33,15 +33,35 @@ LOT_TAG, LOT_WORD = "<tag>", "<word>"
 """Tags of the union of ways to know a lot; no key of a map looks like this."""
 
 
+class CrossCheckSection(Section):
+    """A second counter of the same flow."""
+
+    tag: Ref = Field(description="The tag of the second counter; it counts up.", examples=["meter.total"])
+    tolerance: Amount = Field(
+        description="What the two may differ by in a period: a share of what ran, or an amount.",
+        examples=["4 %", "50 kg"],
+    )
+    every: Duration | None = Field(None, description="The period they are compared over; 1 h.", examples=["1 h"])
+
+
 class CounterSection(Section):
     """A totalizer."""
 
     tag: Ref = Field(description="The tag that counts.", examples=["filler.bottles_out"])
     wraps_at: Whole | None = Field(
-        None, description="First raw value never shown: 65536 for a uint16.", examples=[65536, 4294967296]
+        None,
+        description="First raw value never shown: 65536 for a uint16; counting down -1.",
+        examples=[65536, 4294967296],
     )
-    wraps_to: Whole | None = Field(None, description="Raw value shown instead; 0 by default.", examples=[0, -32768])
-    saturates_at: Whole | None = Field(None, description="Raw value it stops at.", examples=[999999])
+    wraps_to: Whole | None = Field(
+        None, description="Raw value shown instead; 0 by default. Required counting down.", examples=[0, -32768]
+    )
+    saturates_at: Whole | None = Field(
+        None, description="Raw value it stops at: from there on a gap is stated.", examples=[999999]
+    )
+    resolution: Amount | None = Field(
+        None, description="The smallest step of a float counter that counts.", examples=["0.1 kg"]
+    )
     max_rate: Rate | None = Field(
         None, description="More than this never runs. Required with wraps_at.", examples=["25 pcs/s", "1500 pcs/min"]
     )
@@ -57,8 +77,14 @@ class CounterSection(Section):
         None, description="More than this over an outage goes to review.", examples=["5000 pcs"]
     )
     epoch_tag: Ref | None = Field(None, description="A tag that changes when the counter is reset.")
-    final_tag: Ref | None = Field(None, description="A tag that keeps the total before the reset.")
-    direction: Annotated[str, OneOf("up", "down", "up-down")] = Field("up", description="Which way it counts.")
+    final_tag: Ref | None = Field(
+        None, description="A tag that keeps the total which a reset ended, in the counter's own unit."
+    )
+    cross_check: CrossCheckSection | None = None
+    resets_to: Whole | None = Field(None, description="Raw value shown after a reset; 0 by default.", examples=[0])
+    direction: Annotated[Direction, MemberOf(Direction)] = Field(
+        Direction.UP, description="Which way it counts; what an up-down counter runs back moves back."
+    )
 
 
 class LevelSection(Section):

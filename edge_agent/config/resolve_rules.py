@@ -9,7 +9,7 @@ from math import ceil
 
 from edge_agent.config.codes import Code
 from edge_agent.config.document import CadenceSection
-from edge_agent.config.document_rules import SIGNALS, LotTagSection, RuleSection
+from edge_agent.config.document_rules import SIGNALS, CounterSection, LotTagSection, RuleSection
 from edge_agent.config.findings import one_of, shown
 from edge_agent.config.quantities import MOST_DECIMALS, Quantity, has_few_decimals
 from edge_agent.config.report import Path, Report
@@ -21,12 +21,12 @@ from edge_agent.config.resolve_context import (
     find_tag,
     typed_tag,
 )
-from edge_agent.config.resolve_counters import resolve_counter
+from edge_agent.config.resolve_counters import check_siblings, resolve_counter
 from edge_agent.config.resolve_materials import bridges
 from edge_agent.config.resolve_signals import check_flow, check_level, resolve_handshake
 from edge_agent.config.resolve_tags import NUMBER_TYPES, WHOLE_TYPES
 from edge_agent.config.resolve_units import convert, ratio
-from edge_agent.config.signals import Counter, Handshake
+from edge_agent.config.signals import Counter, Direction, Handshake
 from edge_agent.config.support import RUN_EVENTS
 from edge_agent.config.tagmap import Cadence, LotWay, Material, Pause, Rule, Tag, Unproven
 from edge_agent.model.reading import TagRef
@@ -41,6 +41,8 @@ _SIDES: dict[str, frozenset[str]] = {
     "sampled": frozenset({"from"}),
 }
 """The storage locations an event has (events.md, Types); an adjustment has one, whichever way it goes."""
+MOVES_BACK = frozenset({"consumed", "moved"})
+"""Events with one that undoes them: what is consumed is returned, what is moved is moved back."""
 
 
 def resolve_rules(world: World) -> dict[str, Rule]:
@@ -70,7 +72,7 @@ def _rule(name: str, section: RuleSection, world: World) -> Rule | None:
     if material is None:
         return None
     measured = _measured(section, world, path)
-    factor = None if measured is None else _factor(measured[0], material, world, measured[1])
+    factor = None if measured is None else _factor(measured[0], material, world, measured[1], signal)
     if signal is None or cadence is None or factor is None or measured is None or measured[0].unit is None:
         return None
     event = RUN_EVENTS.get(section.event)
@@ -184,11 +186,9 @@ def _meter(section: RuleSection, world: World, path: Path) -> Counter | None:
     """A counter; a level or flow is checked, and not run."""
     if section.counter is not None:
         place = (*path, "counter")
-        for key in ("epoch_tag", "final_tag"):
-            ref: TagRef | None = getattr(section.counter, key)
-            if ref is not None:
-                _check_sibling(key, ref, world, (*place, key))
         tag = find_tag(world, (*place, "tag"), section.counter.tag)
+        check_siblings(section.counter, tag, world, place)
+        _check_direction(section, section.counter, world, place)
         source = world.sources.get(section.counter.tag.source)
         if tag is None or source is None:
             return None
@@ -205,11 +205,11 @@ def _meter(section: RuleSection, world: World, path: Path) -> Counter | None:
     return None
 
 
-def _check_sibling(key: str, ref: TagRef, world: World, path: Path) -> None:
-    if key == "final_tag":
-        typed_tag(world, path, ref, NUMBER_TYPES, "the last total is a number")
-    else:
-        find_tag(world, path, ref)
+def _check_direction(section: RuleSection, counter: CounterSection, world: World, path: Path) -> None:
+    if counter.direction is Direction.UP_DOWN and section.event not in MOVES_BACK:
+        message = f"what runs back has no place: `{section.event}` has no movement that undoes it"
+        advice = f"use an event that has one, {one_of(sorted(MOVES_BACK))}; or count up, and a fall goes to review"
+        world.report.error((*path, "direction"), Code.CONFLICT, message, advice)
 
 
 def _measured(section: RuleSection, world: World, path: Path) -> tuple[Tag, Path] | None:
@@ -230,16 +230,20 @@ def _measured(section: RuleSection, world: World, path: Path) -> tuple[Tag, Path
     return tag, place
 
 
-def _factor(tag: Tag, material: Material, world: World, path: Path) -> Fraction | None:
-    """One raw unit in the material's unit, exactly; with at most nine decimals, which a booked quantity has."""
+def _factor(
+    tag: Tag, material: Material, world: World, path: Path, signal: Counter | Handshake | None
+) -> Fraction | None:
+    """One position in the material's unit, exactly; with at most nine decimals, which a booked quantity has."""
     if tag.unit is None or bridges(world.draft.materials.get(material.number), tag.unit, material.unit, world.units):
         return None
     unit_factor = ratio(world.report, path, tag.unit, material.unit)
     if unit_factor is None:
         return None
-    factor = Fraction(tag.scale) * unit_factor
-    if tag.type in WHOLE_TYPES and not has_few_decimals(factor):
-        message = f"one raw unit of {shown(str(tag.ref))} is {factor} {material.unit.name}: more than nine decimals"
+    grain = Decimal(1) if signal is None else signal.grain
+    factor = Fraction(tag.scale) * unit_factor * Fraction(grain)
+    if (tag.type in WHOLE_TYPES or isinstance(signal, Counter)) and not has_few_decimals(factor):
+        step = "one raw unit" if grain == 1 else f"one step of {grain:f} raw units"
+        message = f"{step} of {shown(str(tag.ref))} is {factor} {material.unit.name}: more than nine decimals"
         advice = f"book the material in a smaller unit than {material.unit.name}"
         world.report.error(path, Code.TOO_MANY_DECIMALS, message, advice)
         return None

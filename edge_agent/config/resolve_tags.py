@@ -15,15 +15,20 @@ from edge_agent.config.shape import Draft
 from edge_agent.config.tagmap import ModbusAddress, OpcUaAddress, Tag, TagType, Unit
 from edge_agent.model.reading import TagRef
 
-WHOLE_TYPES = frozenset({TagType.INT16, TagType.UINT16, TagType.INT32, TagType.UINT32, TagType.INT64, TagType.UINT64})
+_VALUES = {
+    TagType.INT16: 1 << 15,
+    TagType.INT32: 1 << 31,
+    TagType.INT64: 1 << 63,
+    TagType.UINT16: 1 << 16,
+    TagType.UINT32: 1 << 32,
+    TagType.UINT64: 1 << 64,
+    TagType.BCD16: 10**4,
+    TagType.BCD32: 10**8,
+}
+WHOLE_TYPES = frozenset(_VALUES)
 FLOAT_TYPES = frozenset({TagType.FLOAT32, TagType.FLOAT64})
 NUMBER_TYPES = WHOLE_TYPES | FLOAT_TYPES
 _READ_ONLY_TABLES = frozenset({"ir", "di"})
-_EXPONENTS = {TagType.INT16: 15, TagType.INT32: 31, TagType.INT64: 63} | {
-    TagType.UINT16: 16,
-    TagType.UINT32: 32,
-    TagType.UINT64: 64,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +46,8 @@ _MODBUS = _Protocol("Modbus", "at", frozenset({"node"}), 'at: "40101" (1-based) 
 
 
 def values(kind: TagType) -> int:
-    """How many whole numbers from zero on a whole type holds: 65536 for uint16, 32768 for int16."""
-    return 1 << _EXPONENTS[kind]
+    """How many whole numbers from zero on a whole type holds: 65536 for uint16, 32768 for int16, 10000 for bcd16."""
+    return _VALUES[kind]
 
 
 def lowest(kind: TagType) -> int:

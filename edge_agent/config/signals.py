@@ -1,14 +1,16 @@
 """What proves a movement, as frozen references: counters and handshakes (derivation.md).
 
-All figures are raw units of a tag and seconds; the loader has converted them.
+Figures of counters are counts (see `Counter`), those of handshakes raw units; times are seconds. The loader has
+converted them.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
-from decimal import Decimal
+from decimal import ROUND_HALF_EVEN, Decimal
 from enum import StrEnum
+from fractions import Fraction
 
 from edge_agent.model.reading import TagRef
 
@@ -23,12 +25,35 @@ class Resets(StrEnum):
     DAY = "day"
 
 
+class Direction(StrEnum):
+    """Which way a counter runs; what an up-down-counter runs back is the movement back."""
+
+    UP = "up"
+    DOWN = "down"
+    UP_DOWN = "up-down"
+
+
+@dataclass(frozen=True, slots=True)
+class CrossCheck:
+    """A second counter of the same flow. `factor` times its raw unit is a count of the first, exactly.
+
+    They may part by `share` of what ran or by `amount` counts, whichever is more, in any period of `every`.
+    """
+
+    tag: TagRef
+    factor: Fraction
+    sampling: timedelta
+    every: timedelta
+    share: Fraction = Fraction(0)
+    amount: Decimal = Decimal(0)
+
+
 @dataclass(frozen=True, slots=True)
 class Counter:
-    """A totalizer. All figures in raw units of `tag` and seconds; `step` is the largest normal jump.
+    """A totalizer, in counts: whole grains of its tag's raw unit, negated where it counts down, so that all count up.
 
-    `wraps_at` is the first value never shown, `wraps_to` the one shown instead; modulus = wraps_at - wraps_to.
-    `max_rate` None means no bound is known. `sampling` is the source's sampling period.
+    `wraps_at` is the first count never shown, `wraps_to` the one shown instead; modulus = wraps_at - wraps_to.
+    `max_rate` (counts a second) None means no bound is known. `sampling` is the source's sampling period.
     """
 
     tag: TagRef
@@ -42,7 +67,50 @@ class Counter:
     review_over: Decimal | None = None
     epoch_tag: TagRef | None = None
     grain: Decimal = Decimal(1)
-    """Raw units of the tag that one unit of position stands for: below 1 where the device shows fractions."""
+    """Raw units of the tag that one count stands for: below 1 where the device shows fractions."""
+    rounded: bool = False
+    """Whether the device shows a float: what it shows is rounded to the nearest count, half to even."""
+    direction: Direction = Direction.UP
+    resets_to: int = 0
+    """What it shows after a reset."""
+    saturates_at: int | None = None
+    """The count it stops at; None where it never does."""
+    runs_back: bool = False
+    """Of an up-down-counter: as it is while it runs back, its counts negated."""
+    final_tag: TagRef | None = None
+    """Keeps the total that the last reset ended."""
+    cross_check: CrossCheck | None = None
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it shows what it counts, upwards, and knows of resets by its source or epoch tag alone."""
+        return (
+            self.direction is Direction.UP
+            and not self.rounded
+            and self.saturates_at is None
+            and self.final_tag is None
+            and self.cross_check is None
+            and self.resets.isdisjoint({Resets.ORDER, Resets.SHIFT, Resets.DAY})
+        )
+
+    @property
+    def is_both_ways(self) -> bool:
+        """Whether it counts up and down."""
+        return self.direction is Direction.UP_DOWN
+
+    def counts(self, shown: int | Decimal) -> int:
+        """What the device shows, in counts."""
+        units = int((shown / self.grain).to_integral_value(ROUND_HALF_EVEN)) if self.rounded else int(shown)
+        return -units if self._is_negated else units
+
+    def shows(self, counts: int) -> str:
+        """Counts as the device shows them."""
+        units = -counts if self._is_negated else counts
+        return f"{units * self.grain:f}" if self.rounded else str(units)
+
+    @property
+    def _is_negated(self) -> bool:
+        return self.runs_back or self.direction is Direction.DOWN
 
     @property
     def modulus(self) -> int | None:

@@ -44,18 +44,9 @@ NOT_RUN = (
         "movements/*/handshake/kind",
         _other_than("transaction-counter"),
     ),
-    Feature(Code.NOT_RUN_COUNTER, "saturates_at", "movements/*/counter/saturates_at"),
-    Feature(Code.NOT_RUN_COUNTER, "final_tag", "movements/*/counter/final_tag"),
-    Feature(Code.NOT_RUN_COUNTER, "a direction other than up", "movements/*/counter/direction", _other_than("up")),
-    Feature(
-        Code.NOT_RUN_COUNTER,
-        "resets by order, shift or day",
-        "movements/*/counter/resets/*",
-        _is("order", "shift", "day"),
-    ),
     Feature(Code.NOT_RUN_RULE, "once_per", "movements/*/once_per"),
 )
-"""Float counters and quantities are found where tags are resolved; they belong here too."""
+"""Float quantities of handshakes are found where signals are resolved; they belong here too."""
 
 
 def check_support(report: Report) -> None:

@@ -121,7 +121,7 @@ Source = OpcUaSource | ModbusSource
 
 
 class TagType(StrEnum):
-    """What the device holds."""
+    """What the device holds. BCD: one decimal digit in every four bits, 4 or 8 of them (IEC 61131-3, 2.3.3)."""
 
     BOOL = "bool"
     INT16 = "int16"
@@ -130,6 +130,8 @@ class TagType(StrEnum):
     UINT32 = "uint32"
     INT64 = "int64"
     UINT64 = "uint64"
+    BCD16 = "bcd16"
+    BCD32 = "bcd32"
     FLOAT32 = "float32"
     FLOAT64 = "float64"
     STRING = "string"

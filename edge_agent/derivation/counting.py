@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 
-from edge_agent.config.signals import Counter
+from edge_agent.config.signals import Counter, Resets
 from edge_agent.config.tagmap import Rule
 from edge_agent.derivation import counter
 from edge_agent.derivation.booking import Books
 from edge_agent.derivation.context import waits_for
-from edge_agent.derivation.findings import Finding
+from edge_agent.derivation.counter_cross import compared, moved, with_second
+from edge_agent.derivation.counter_reset import with_final, with_sign
+from edge_agent.derivation.counter_terms import Observation, at_position
+from edge_agent.derivation.counter_turn import facing, turned
+from edge_agent.derivation.findings import Delta, Finding
 from edge_agent.derivation.posting import post
-from edge_agent.model.movement import Flag
+from edge_agent.derivation.timetable import latest_of
+from edge_agent.model.movement import EventType, Flag
 from edge_agent.model.outcome import EpochMark
 from edge_agent.model.reading import Instant, Link, Quality, Reading, TagRef
-from edge_agent.model.state import CounterState, SourceState
+from edge_agent.model.state import CounterState, FinalTotal, SourceState, TagState
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,16 +31,18 @@ class CounterRule:
 
     rule: Rule
     spec: Counter
+    tags: Sequence[TagRef] = field(init=False)
+    """The tag that counts, and those that tell more of it."""
+
+    def __post_init__(self) -> None:
+        check = self.spec.cross_check
+        beside = [tag for tag in (self.spec.final_tag, check and check.tag) if tag is not None]
+        object.__setattr__(self, "tags", (self.spec.tag, *beside))
 
     @property
     def source(self) -> str:
         """The source its signal comes from."""
         return self.spec.tag.source
-
-    @property
-    def tags(self) -> Sequence[TagRef]:
-        """The tag that counts."""
-        return (self.spec.tag,)
 
     @property
     def epoch_tag(self) -> TagRef | None:
@@ -48,26 +55,73 @@ class CounterRule:
         return signal if isinstance(signal, CounterState) else None
 
     def read(self, work: Books, reading: Reading, time: datetime, *, refused: bool) -> None:
-        """One reading of the counter's tag, at event time `time` (`refused`: the device's own was not believed)."""
+        """One reading of one of the counter's tags, at event time `time` (`refused`: not the device's own)."""
+        if reading.tag == self.spec.tag:
+            self._count(work, reading, time, refused=refused)
+        elif reading.tag == self.spec.final_tag:
+            self._final(work, reading)
+        else:
+            self._second(work, reading, time)
+
+    def _count(self, work: Books, reading: Reading, time: datetime, *, refused: bool) -> None:
         name, state, at = self.rule.name, self.state(work), reading.received
-        raw = _raw(work, self.spec, reading)
+        value = _value(work, self.spec, reading)
         if state is None:
-            if raw is not None:
-                self._keep(work, counter.baseline(counter.Observation(raw, at, time, Decimal(0))))
-            work.count(name, "not_a_reading" if raw is None else "baseline")
+            if value is not None:
+                seen = Observation(self.spec.counts(value), at, time, Decimal(0))
+                self._keep(work, replace(counter.baseline(self.spec, seen), final=self._known_final(work)))
+            work.count(name, "not_a_reading" if value is None else "baseline")
             return
-        known = counter.stood_still(self.spec, state, at, time) if reading.continuous else state
-        waiting = "not_a_reading" if raw is None else self._waits(work, state, raw, time)
-        if raw is None or waiting is not None:
+        waiting = "not_a_reading" if value is None else self._waits(work, state, self.spec.counts(value), time)
+        if value is None or waiting is not None:
+            known = counter.stood_still(self.spec, state, at, time) if reading.continuous else state
             work.count(name, waiting or "not_a_reading")
             self._keep_changed(work, state, counter.out_of_sight(known, outage=False))
             return
-        after, findings = counter.observe(
-            self.spec, self.rule.unproven, known, _seen(work, state, known, reading, raw=raw, time=time)
-        )
-        self._keep(work, after, before=state if after.epoch != state.epoch else None)
+        signed = self._with_calendar(work, state, time, continuous=reading.continuous)
+        known = counter.stood_still(self.spec, signed, at, time) if reading.continuous else signed
+        source = work.state.sources[reading.tag.source]
+        elapsed = _elapsed(source, known.last_at, state.last_time, at, time)
+        if self.spec.is_both_ways:
+            known = turned(self.spec, known, facing(self.spec, known).counts(value), elapsed)
+        spec = facing(self.spec, known)
+        hold, raw = known.hold, spec.counts(value)
+        in_hold = _elapsed(source, hold.at, hold.time, at, time) if hold is not None else Decimal(0)
+        same = raw == known.last_raw and reading.source_time == state.last_time
+        seen = Observation(raw, at, time, elapsed, in_hold, same, moved(spec, known, at))
+        after, found = counter.observe(spec, self.rule.unproven, known, seen)
         flags = (Flag.SOURCE_TIME_REFUSED,) if refused else ()
-        self._post(work, findings, at, (reading.status,), flags=flags)
+        self._take(work, known, after, found, now=at, statuses=(reading.status,), flags=flags)
+
+    def _final(self, work: Books, reading: Reading) -> None:
+        """The tag of the last total; what it shows counts once a reset is seen."""
+        state, value = self.state(work), _value(work, self.spec, reading)
+        if value is None:
+            work.count(self.rule.name, "not_a_total")
+        elif state is None:
+            work.state.tags[reading.tag] = TagState(value, reading.quality)
+        else:
+            counts = self.spec.counts(value)
+            self._keep_changed(work, state, with_final(state, counts, reading.source_time, reading.received))
+
+    def _second(self, work: Books, reading: Reading, time: datetime) -> None:
+        """The second counter of the same flow."""
+        state, check, value = self.state(work), self.spec.cross_check, reading.value
+        is_number = isinstance(value, int | Decimal) and not isinstance(value, bool) and reading.quality is Quality.GOOD
+        if check is None or not is_number or not isinstance(value, int | Decimal):
+            work.count(self.rule.name, "not_compared")
+            return
+        if state is not None:
+            continuous = reading.continuous
+            known = with_second(self.spec, check, state, Decimal(value), reading.received, continuous=continuous)
+            after, found = compared(self.spec, known, (known, ()), reading.received, time)
+            self._take(work, known, after, found, now=reading.received)
+
+    def _known_final(self, work: Books) -> FinalTotal | None:
+        """What the tag of the last total showed before the counter's first reading: that of some reset long ago."""
+        known = None if self.spec.final_tag is None else work.state.tags.get(self.spec.final_tag)
+        value = None if known is None else known.value
+        return FinalTotal(self.spec.counts(value), None) if isinstance(value, int | Decimal) else None
 
     def _waits(self, work: Books, state: CounterState, raw: int, time: datetime) -> str | None:
         """What has to be known before anything is counted, as a word; then all of it is, at once."""
@@ -84,16 +138,18 @@ class CounterRule:
         state = self.state(work)
         if state is None or state.hold is None or work.state.sources[self.source].link is not Link.UP:
             return
-        after, findings = counter.settle(self.spec, self.rule.unproven, state, now)
+        known = self._with_calendar(work, state, now.wall, continuous=False)
+        after, found = counter.settle(facing(self.spec, known), self.rule.unproven, known, now)
         if after is not state:
-            self._keep(work, after, before=state)
-            self._post(work, findings, now)
+            self._take(work, known, after, found, now=now)
 
     def sign(self, work: Books, what: str) -> None:
-        """A sign of a reset."""
+        """A sign of a reset; that of an order is due when the order changed."""
         state = self.state(work)
         if state is not None:
-            self._keep_changed(work, state, counter.with_sign(self.spec, state, what))
+            order = self.rule.order
+            due = work.state.orders[order].history[-1][1] if what == Resets.ORDER and order is not None else None
+            self._keep_changed(work, state, with_sign(self.spec, state, what, due))
 
     def returned(self, work: Books) -> None:
         """The source is back: what is seen next spans an outage."""
@@ -101,51 +157,78 @@ class CounterRule:
         if state is not None:
             self._keep_changed(work, state, counter.out_of_sight(state, outage=True))
 
-    def _post(
+    def _with_calendar(self, work: Books, state: CounterState, until: datetime, *, continuous: bool) -> CounterState:
+        """With the signs of the shifts and posting days that have begun since the last reading booked.
+
+        A value that stood since the one before cannot have been reset in that time, but for `settle`.
+        """
+        since, calendar = state.last_time, work.map.calendar
+        if continuous and state.hold is None:
+            since = max(since, until - self.spec.sampling - self.spec.settle)
+        for sign, times in ((Resets.SHIFT, tuple(calendar.shifts.values())), (Resets.DAY, (calendar.day_starts,))):
+            if sign in self.spec.resets:
+                began = latest_of(calendar, times, until)
+                if since < began:
+                    state = with_sign(self.spec, state, sign, began)
+        return state
+
+    def _take(
         self,
         work: Books,
-        findings: tuple[Finding, ...],
+        before: CounterState,
+        after: CounterState,
+        found: tuple[Finding, ...],
+        *,
         now: Instant,
         statuses: tuple[int, ...] = (),
-        *,
         flags: tuple[Flag, ...] = (),
     ) -> None:
-        post(work, self.rule, findings, now, brief=2 * self.spec.sampling, statuses=statuses, flags=flags)
+        """Remember what was decided, and post it: what ran back is the movement back."""
+        spec = facing(self.spec, before)
+        if after.epoch != before.epoch:
+            booked = [one for one in found if isinstance(one, Delta) and one.epoch == before.epoch]
+            ended = at_position(spec, before, booked[-1].to_position) if booked else before
+            self._mark(work, ended)
+        self._keep(work, after)
+        rule = moved_back(self.rule) if before.back else self.rule
+        post(work, rule, found, now, brief=2 * spec.sampling, statuses=statuses, flags=flags)
 
-    def _keep(self, work: Books, after: CounterState, before: CounterState | None = None) -> None:
-        """Remember the counter's state, and the proof of its epochs from raw values alone."""
+    def _keep(self, work: Books, after: CounterState) -> None:
+        """Remember the counter's state, and the proof of its epoch from raw values alone."""
+        work.put(self.rule.name, replace(work.rule(self.rule.name), signal=after))
+        self._mark(work, after)
+
+    def _mark(self, work: Books, state: CounterState) -> None:
         name, modulus = self.rule.name, self.spec.modulus or 0
-        work.put(name, replace(work.rule(name), signal=after))
-        for state in (before, after):
-            if state is not None:
-                mark = EpochMark(name, state.epoch, state.first_raw, state.last_raw, state.wraps, modulus)
-                work.outcome.epochs[name, state.epoch] = mark
+        mark = EpochMark(name, state.epoch, state.first_raw, state.last_raw, state.wraps, modulus)
+        work.outcome.epochs[name, state.epoch] = mark
 
     def _keep_changed(self, work: Books, before: CounterState, after: CounterState) -> None:
         if after != before:
             self._keep(work, after)
 
 
-def _raw(work: Books, spec: Counter, reading: Reading) -> int | None:
-    """The counter's raw value; None where the reading is none (not good, not a whole number, out of range)."""
+def moved_back(rule: Rule) -> Rule:
+    """The movement that undoes the rule's: what was consumed returns to where it came from, what moved goes back."""
+    if rule.event is EventType.CONSUMED:
+        return replace(rule, event=EventType.RETURNED, from_=None, to=rule.from_)
+    return replace(rule, from_=rule.to, to=rule.from_)
+
+
+def _value(work: Books, spec: Counter, reading: Reading) -> int | Decimal | None:
+    """What the device shows; None where the reading is none (not good, no such number, out of range)."""
     value = reading.value
-    if reading.quality is not Quality.GOOD or isinstance(value, bool) or not isinstance(value, int):
+    if reading.quality is not Quality.GOOD or isinstance(value, bool) or not isinstance(value, int | Decimal):
         return None
-    if spec.wraps_at is not None and not min(spec.wraps_to, 0) <= value < spec.wraps_at:
+    if isinstance(value, Decimal) and not (spec.rounded and value.is_finite()):
+        return None
+    counts = spec.counts(value)
+    if spec.wraps_at is not None and not min(spec.wraps_to, 0) <= counts < spec.wraps_at:
+        return None
+    if spec.saturates_at is not None and counts > spec.saturates_at:
         return None
     tag = work.map.tags[reading.tag]
     return value if tag.in_range(value) else None
-
-
-def _seen(
-    work: Books, state: CounterState, known: CounterState, reading: Reading, *, raw: int, time: datetime
-) -> counter.Observation:
-    """The reading beside the times that have passed since what `state` (`known`, where it stood still) remembers."""
-    source, hold, at = work.state.sources[reading.tag.source], state.hold, reading.received
-    elapsed = _elapsed(source, known.last_at, state.last_time, at, time)
-    in_hold = _elapsed(source, hold.at, hold.time, at, time) if hold is not None else Decimal(0)
-    same = raw == state.last_raw and reading.source_time == state.last_time
-    return counter.Observation(raw, at, time, elapsed, in_hold, same)
 
 
 def _elapsed(source: SourceState, last_at: Instant, last_time: datetime, at: Instant, time: datetime) -> Decimal:

@@ -13,9 +13,9 @@ from datetime import datetime
 from itertools import groupby
 
 from edge_agent.config.conditions import Condition
-from edge_agent.config.signals import Counter, Handshake
+from edge_agent.config.signals import Counter, Handshake, Resets
 from edge_agent.config.tagmap import Rule, TagMap
-from edge_agent.derivation import cadence, confirming, counter
+from edge_agent.derivation import cadence, confirming, counter_terms
 from edge_agent.derivation.booking import Books
 from edge_agent.derivation.confirming import HandshakeRule
 from edge_agent.derivation.context import context_tags, leaves_out, parts_of, with_value
@@ -55,6 +55,10 @@ class Engine:
                 self._by_tag[tag].append((one, Steady.of(one.rule, tag_map)))
             if one.epoch_tag is not None:
                 self._by_epoch_tag[one.epoch_tag].append(one)
+        self._by_order: dict[TagRef, list[Meter]] = defaultdict(list)
+        for one in self._meters.values():
+            if one.rule.order is not None and isinstance(one.rule.signal, Counter):
+                self._by_order[one.rule.order].append(one)
         self._by_source: dict[str, list[Rule]] = defaultdict(list)
         signals: list[Meter | HandshakeRule] = [*self._meters.values(), *self._handshakes.values()]
         for signal in signals:
@@ -140,10 +144,13 @@ class Engine:
     def _context(self, work: Books, reading: Reading, time: datetime) -> None:
         """A tag of an order or lot, of a condition, of an epoch."""
         if reading.tag in self._context_tags:
-            changed = with_value(work.state.contexts.get(reading.tag), reading, time)
+            before = work.state.contexts.get(reading.tag)
+            changed = with_value(before, reading, time)
             if changed is not None:
                 work.state.contexts[reading.tag] = changed
                 work.context += 1
+                for one in self._by_order[reading.tag] if before is not None else ():
+                    one.sign(work, Resets.ORDER)
                 if len(changed.history) > 1 and reading.received.wall - time > self._map.max_skew:
                     self._late(work, reading.tag, changed.history[-1])
         if reading.tag in self._gates.tags:
@@ -154,7 +161,7 @@ class Engine:
                 work.state.tags[reading.tag] = TagState(reading.value, reading.quality)
             if known is not None and known.value != reading.value:
                 for one in self._by_epoch_tag[reading.tag]:
-                    one.sign(work, counter.EPOCH_TAG)
+                    one.sign(work, counter_terms.EPOCH_TAG)
 
     def _late(self, work: Books, tag: TagRef, change: tuple[str | None, datetime]) -> None:
         """What a tag says has been so since a time long past."""
@@ -217,9 +224,9 @@ class Engine:
         work.state.sources[change.source] = replace(known, link=Link.UP, start_time=started)
         sign = None
         if change.start_time is None or known.start_time is None:
-            sign = counter.SESSION
+            sign = counter_terms.SESSION
         elif change.start_time != known.start_time:
-            sign = counter.RESTART
+            sign = counter_terms.RESTART
         for one in self._meters.values():
             if one.source == change.source:
                 one.returned(work)

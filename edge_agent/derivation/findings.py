@@ -10,15 +10,18 @@ from edge_agent.model.value import value
 
 @value
 class Delta:
-    """Units that ran through the meter for certain, between two positions of one epoch."""
+    """Units that ran through the meter for certain, between two positions of one epoch.
+
+    `raw_before` and `raw_after` are what the device showed.
+    """
 
     epoch: int
     from_position: int
     to_position: int
     since: datetime
     until: datetime
-    raw_before: int
-    raw_after: int
+    raw_before: int | str
+    raw_after: int | str
     samples: int
     flags: tuple[Flag, ...] = ()
 

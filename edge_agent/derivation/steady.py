@@ -55,7 +55,7 @@ class Steady:
     def of(cls, rule: Rule, tag_map: TagMap) -> Steady | None:
         """Prepare `rule`; None where there is no short cut for it."""
         spec = rule.signal
-        if not isinstance(spec, Counter) or rule.max_qty is not None:
+        if not isinstance(spec, Counter) or not spec.is_plain or rule.max_qty is not None:
             return None
         if rule.lag or rule.container is not None or rule.operator is not None:
             return None

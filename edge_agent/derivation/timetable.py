@@ -41,6 +41,13 @@ def posting_day(calendar: Calendar, moment: datetime) -> date:
     return day_of(calendar, moment).date
 
 
+def latest_of(calendar: Calendar, times: Iterable[time], now: datetime) -> datetime:
+    """The last instant up to `now` at one of the local times (of which there is one at least)."""
+    local, shown = now.astimezone(calendar.time_zone).date(), tuple(times)
+    days = (local - _DAY, local, local + _DAY)
+    return max(at for day in days for each in shown if (at := _instant(calendar.time_zone, day, each)) <= now)
+
+
 def next_cut(cadence: Cadence, calendar: Calendar, now: datetime) -> datetime:
     """When what is pending from `now` on is cut: by the cadence's own times, but never across a posting day's start.
 

@@ -45,8 +45,50 @@ class Hold:
 
 
 @value
+class Stop:
+    """A counter that has reached the count it stops at: the reading that showed so."""
+
+    at: Instant
+    time: datetime
+
+
+@value
+class FinalTotal:
+    """The total that the last reset ended, as its tag shows it, in counts.
+
+    `written` is the device's time of it; `at` is when it was seen to be new, None once a reset has used it.
+    """
+
+    counts: int
+    written: datetime | None
+    at: Instant | None = None
+
+
+@value
+class Second:
+    """A second counter of the same flow: its last raw value.
+
+    `base` is what it showed when the counter was last booked, `begun` when the period of comparing began, at `since`;
+    None where it could not be followed since. `counted` is what the counter has booked in that period. `seen` tells
+    that it has been read in the present session.
+    """
+
+    value: Decimal
+    at: Instant
+    base: Decimal | None
+    begun: Decimal | None
+    since: datetime
+    counted: int = 0
+    seen: bool = True
+
+
+@value
 class CounterState:
-    """A totalizer's baseline in its present epoch. `first_raw`, `last_raw`, `wraps` alone prove what ran through it."""
+    """A totalizer's baseline in its present epoch, in counts (signals.Counter).
+
+    `first_raw`, `last_raw`, `wraps` alone prove what ran through it. `due` is when the order, shift or day changed that
+    `reset_signs` tell of. `back` tells that the epoch is one in which an up-down-counter runs back, its counts negated.
+    """
 
     epoch: int
     first_raw: int
@@ -59,6 +101,11 @@ class CounterState:
     skipped: int = 0
     restored: bool = False
     hold: Hold | None = None
+    due: datetime | None = None
+    stop: Stop | None = None
+    final: FinalTotal | None = None
+    second: Second | None = None
+    back: bool = False
 
     @property
     def waits(self) -> bool:

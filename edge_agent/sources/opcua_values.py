@@ -14,6 +14,7 @@ from asyncua.ua.status_codes import StatusCodes, get_name_and_doc
 
 from edge_agent.config.tagmap import OpcUaAddress, Tag, TagType
 from edge_agent.model.reading import Instant, Quality, Reading, Scalar
+from edge_agent.sources.bcd import DIGITS, from_bcd, to_bcd
 from edge_agent.sources.decimals import shortest
 
 OVERFLOW: Final = 0x480
@@ -33,6 +34,8 @@ _VARIANTS: Final[Mapping[TagType, ua.VariantType]] = {
     TagType.UINT32: ua.VariantType.UInt32,
     TagType.INT64: ua.VariantType.Int64,
     TagType.UINT64: ua.VariantType.UInt64,
+    TagType.BCD16: ua.VariantType.UInt16,
+    TagType.BCD32: ua.VariantType.UInt32,
     TagType.FLOAT32: ua.VariantType.Float,
     TagType.FLOAT64: ua.VariantType.Double,
     TagType.STRING: ua.VariantType.String,
@@ -45,6 +48,8 @@ _WIDTHS: Final[Mapping[TagType, tuple[int, int]]] = {
     TagType.UINT32: (0, 1 << 32),
     TagType.INT64: (-(1 << 63), 1 << 63),
     TagType.UINT64: (0, 1 << 64),
+    TagType.BCD16: (0, 10**4),
+    TagType.BCD32: (0, 10**8),
 }
 _GOOD: Final = 0
 
@@ -79,8 +84,9 @@ def sample(data: ua.DataValue) -> Sample:
 def decode(tag: Tag, data: Sample, received: Instant, *, continuous: bool = False) -> Reading:
     """One value as a reading; what is not a value of the tag's type is BAD, with a status that says why.
 
-    BadTypeMismatch: another type, or an array. BadOutOfRange: NaN, infinite, too long or with a NUL. BadNoData: no
-    value at all. BadDataEncodingInvalid: text that is not UTF-8. An overflow bit ends continuity.
+    BadTypeMismatch: another type, or an array. BadOutOfRange: NaN, infinite, too long or with a NUL, four bits that
+    are no digit. BadNoData: no value at all. BadDataEncodingInvalid: text that is not UTF-8. An overflow bit ends
+    continuity.
     """
     status = data.status
     quality = quality_of(status) if status else Quality.GOOD
@@ -104,7 +110,8 @@ def encode(tag: Tag, number: int) -> ua.DataValue:
     low, end = _WIDTHS.get(tag.type, (0, 0))
     if not low <= number < end:
         raise ValueError(f"{tag.ref} is {tag.type} and cannot hold {number}")
-    return ua.DataValue(ua.Variant(number, _VARIANTS[tag.type]), StatusCode=None)
+    bits = to_bcd(number, tag.type) if tag.type in DIGITS else number
+    return ua.DataValue(ua.Variant(bits, _VARIANTS[tag.type]), StatusCode=None)
 
 
 def node_id(address: OpcUaAddress, index: int) -> ua.NodeId:
@@ -152,6 +159,9 @@ def _value(wanted: TagType, data: Sample) -> tuple[Scalar | None, int]:
         return _text(data.value)
     if wanted is TagType.FLOAT32 or wanted is TagType.FLOAT64:
         return _decimal(data.value, single=wanted is TagType.FLOAT32)
+    if wanted in DIGITS:
+        digits = from_bcd(data.value)
+        return digits, StatusCodes.BadOutOfRange if digits is None else _GOOD
     number: int | bool = data.value
     return number, _GOOD
 

@@ -16,6 +16,7 @@ from typing import Final
 
 from edge_agent.config.tagmap import ModbusAddress, Tag, TagType
 from edge_agent.model.reading import Scalar
+from edge_agent.sources.bcd import DIGITS, from_bcd, to_bcd
 from edge_agent.sources.decimals import shortest
 
 BIT_TABLES: Final = frozenset({"co", "di"})
@@ -27,13 +28,15 @@ _FORMATS: Final = {
     TagType.UINT32: ">I",
     TagType.INT64: ">q",
     TagType.UINT64: ">Q",
+    TagType.BCD16: ">H",
+    TagType.BCD32: ">I",
     TagType.FLOAT32: ">f",
     TagType.FLOAT64: ">d",
 }
 _SWAPPED_BYTES: Final = frozenset({"BADC", "DCBA"})
 
 Decode = Callable[[bytes], Scalar | None]
-"""From the octets of a block to the value; None where they are no value of the tag's type (NaN, not UTF-8)."""
+"""From the octets of a block to the value; None where they are no value of the tag's type (NaN, no BCD, no UTF-8)."""
 
 
 def address_of(tag: Tag) -> ModbusAddress:
@@ -69,6 +72,8 @@ def decoder(tag: Tag, start: int, order: str) -> Decode:
     if tag.type in (TagType.FLOAT32, TagType.FLOAT64):
         single = tag.type is TagType.FLOAT32
         return lambda octets: _decimal(unpack(ordered(octets[first:last]))[0], single=single)
+    if tag.type in DIGITS:
+        return lambda octets: from_bcd(unpack(ordered(octets[first:last]))[0])
     return lambda octets: _whole(unpack(ordered(octets[first:last])))
 
 
@@ -78,8 +83,9 @@ def encode(tag: Tag, number: int, order: str) -> bytes:
     if form is None or tag.type in (TagType.FLOAT32, TagType.FLOAT64):
         raise ValueError(f"{tag.ref} is {tag.type} and cannot hold {number}")
     try:
-        return _ordered(width(tag), order)(struct.pack(form, number))
-    except struct.error as error:
+        bits = to_bcd(number, tag.type) if tag.type in DIGITS else number
+        return _ordered(width(tag), order)(struct.pack(form, bits))
+    except (struct.error, ValueError) as error:
         raise ValueError(f"{tag.ref} is {tag.type} and cannot hold {number}") from error
 
 

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from edge_agent.config.tagmap import Rule, TagMap
-from edge_agent.derivation.booking import exact
+from edge_agent.derivation.amounts import exact
 from edge_agent.derivation.engine import Engine, Input
 from edge_agent.model.movement import Flag, Gap, Line, LineState, Review
 from edge_agent.model.outcome import EpochMark, LineMark, Outcome

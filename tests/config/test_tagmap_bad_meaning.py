@@ -87,6 +87,52 @@ FIGURES = [
     counter("epoch_tag: »filler.nothing", "EA-1208"),
     counter("final_tag: »filler.order_no", "EA-1707"),
     counter("direction: »sideways", "EA-1204"),
+    counter("direction: down, »wraps_at: -1, max_rate: 25 pcs/s", "EA-1705"),
+    counter("direction: down, wraps_at: »65536, wraps_to: 0, max_rate: 25 pcs/s", "EA-1705"),
+    counter("direction: down, wraps_at: »-2, wraps_to: 65535, max_rate: 25 pcs/s", "EA-1705"),
+    counter("direction: down, wraps_at: -1, wraps_to: »65536, max_rate: 25 pcs/s", "EA-1705"),
+    counter("direction: down, resets_to: 500, saturates_at: »500", "EA-1705"),
+    counter("direction: up-down, »wraps_at: 65536, max_rate: 25 pcs/s", "EA-1209"),
+    counter("direction: up-down, »saturates_at: 60000", "EA-1209"),
+    bad(
+        "EA-1209",
+        ("{tag: filler.bottles_out, wraps_at: 4294967296,", "{direction: »up-down, tag: filler.bottles_out,"),
+    ),
+    counter("saturates_at: »0", "EA-1705"),
+    counter("resets_to: »65536", "EA-1705"),
+    counter("resets: »[shift]", "EA-1209"),
+    bad("EA-1209", (PREFORMS, "{tag: filler.preforms_in, resets: »[order]}"), ("    order: filler.order_no\n", "")),
+    counter("final_tag: »filler.preforms_in", "EA-1209"),
+    counter("resets: [never], »final_tag: filler.bottles_out", "EA-1209"),
+    counter("»resolution: 1 pcs", "EA-1209"),
+    counter("cross_check: {tag: »filler.preforms_in, tolerance: 4 %}", "EA-1209"),
+    counter("cross_check: {tag: »filler.nothing, tolerance: 4 %}", "EA-1208"),
+    counter("cross_check: {tag: »filler.order_no, tolerance: 4 %}", "EA-1707"),
+    counter("cross_check: {tag: filler.bottles_out, tolerance: »4}", "EA-1403"),
+    counter("cross_check: {tag: filler.bottles_out, tolerance: »4 kg}", "EA-1208"),
+    counter("direction: up-down, »cross_check: {tag: filler.bottles_out, tolerance: 4 %}", "EA-1209"),
+    *(
+        bad(
+            "EA-1709",
+            (PREFORMS_TAG, PREFORMS_TAG.replace("uint16", kind)),
+            (PREFORMS, f"{{tag: filler.preforms_in, {key}}}"),
+        )
+        for kind, key in (
+            ("float32", "saturates_at: 100000, resolution: »0.005 pcs"),
+            ("float64", "saturates_at: 1000000000, resolution: »0.0000001 pcs"),
+        )
+    ),
+    *(
+        bad(
+            "EA-1705",
+            (PREFORMS_TAG, PREFORMS_TAG.replace("uint16", "float32")),
+            (PREFORMS, f"{{tag: filler.preforms_in, {key}}}"),
+        )
+        for key in (
+            "saturates_at: »100001, resolution: 5 pcs",
+            "saturates_at: 100000, resolution: 4 pcs, resets_to: »2",
+        )
+    ),
     bad("EA-1402", ("256 MiB", "»256 MB")),
     bad("EA-1402", ("256 MiB", "»256")),
     bad("EA-1404", ("256 MiB", "»-1 MiB")),

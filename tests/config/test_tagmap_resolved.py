@@ -234,10 +234,6 @@ def test_a_rules_words_and_where_their_defaults_come_from(bottling_line: str, lo
 @pytest.mark.parametrize(
     ("edit", "what"),
     [
-        ((COUNTER, "{tag: filler.preforms_in, saturates_at: 60000}"), "saturates_at"),
-        ((COUNTER, "{tag: filler.preforms_in, final_tag: filler.bottles_out}"), "final_tag"),
-        ((COUNTER, "{tag: filler.preforms_in, direction: down}"), "a direction other than up"),
-        ((COUNTER, "{tag: filler.preforms_in, resets: [restart, order]}"), "resets by order, shift or day"),
         (("counter: " + COUNTER, "level: {tag: filler.preforms_in, refill_min: 5 pcs}"), "level rules"),
         (("counter: " + COUNTER, "flow: {tag: filler.preforms_in, per: min, max_gap: 5 s}"), "flow rules"),
         (("event: consumed", "event: scrapped"), "this event"),
@@ -250,17 +246,6 @@ def test_what_this_version_does_not_run_is_said_and_left_out(
     loaded = load_text(bottling_line.replace(*edit, 1))
     assert [finding.message for finding in loaded.findings] == [f"valid, but not run by this version: {what}"]
     assert sorted(loaded_map(loaded).rules) == ["bottles_made", "pallet_out"]
-
-
-@pytest.mark.parametrize("bound", ["wraps_at: 16777216, max_rate: 25 pcs/s", "saturates_at: 9999999"])
-def test_a_float_counter_below_its_limit_is_valid_but_not_run(bound: str, bottling_line: str, load_text: Load) -> None:
-    text = bottling_line.replace("type: uint16", "type: float32").replace(
-        COUNTER, f"{{tag: filler.preforms_in, {bound}}}"
-    )
-    loaded = load_text(text)
-    assert loaded.errors == ()
-    assert "a float32 counter" in " ".join(finding.message for finding in loaded.unsupported)
-    assert "preforms_used" not in loaded_map(loaded).rules
 
 
 def test_bits_instead_of_a_transaction_counter_are_valid_but_not_run(bottling_line: str, load_text: Load) -> None:

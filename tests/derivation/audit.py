@@ -2,22 +2,65 @@
 
 from __future__ import annotations
 
+import struct
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 from hypothesis import strategies as st
 
+from edge_agent.config.signals import Direction, Resets
+from edge_agent.config.tagmap import TagType
 from edge_agent.derivation.engine import Engine
-from edge_agent.model.movement import LineState, Review
+from edge_agent.model.movement import Cause, Flag, LineState, Review
 from edge_agent.model.state import CounterState, State
+from edge_agent.sources.bcd import from_bcd, to_bcd
+from edge_agent.sources.decimals import shortest
 from tests.derivation.physical import Delivery, PhysicalLine, Register
-from tests.derivation.plant import ORDER, Journal, counter, tag_map
+from tests.derivation.plant import FINAL, ORDER, Journal, counter, tag_map
 from tests.derivation.stepwise import Stepwise
 
-Script = tuple[tuple[int | None, int], int, int, list[tuple[str, dict[str, Any]]], list[int]]
-"""Register (wraps_at, wraps_to), first value, steps between deliveries, operations, deliveries in a batch."""
+Script = tuple[str, int, int, list[tuple[str, dict[str, Any]]], list[int]]
+"""Register, first value, steps between deliveries, operations, deliveries in a batch."""
 
-WIDTHS = [(65536, 0), (1 << 32, 0), (32768, -32768), (700, 0), (1500, 0), (None, 0)]
+
+def single(counts: int) -> Decimal:
+    """Hundredths as a device that holds a 32-bit float shows them."""
+    (held,) = struct.unpack("<f", struct.pack("<f", counts / 100))
+    return shortest(held, single=True)
+
+
+def digits(counts: int) -> int:
+    """A count as the four decimal digits of a word, and read from it."""
+    read = from_bcd(to_bcd(counts, TagType.BCD16))
+    assert read is not None
+    return read
+
+
+BY_ORDER: dict[str, Any] = {"resets": frozenset({Resets.ORDER, Resets.RESTART}), "settle": timedelta(seconds=2)}
+REGISTERS: dict[str, tuple[Register, dict[str, Any]]] = {
+    "u16": (Register(0, 65536, 0), {}),
+    "u32": (Register(0, 1 << 32, 0), {}),
+    "s16": (Register(0, 32768, -32768), {}),
+    "700": (Register(0, 700, 0), {}),
+    "1500": (Register(0, 1500, 0), {}),
+    "plain": (Register(0, None, 0), {}),
+    "down": (
+        Register(0, 65536, 0, shows=lambda value: 65535 - value),
+        {"direction": Direction.DOWN, "wraps_at": 1, "wraps_to": -65535, "resets_to": -65535},
+    ),
+    "bcd": (Register(0, 10_000, 0, shows=digits), {}),
+    "float": (Register(0, 10_000_000, 0, shows=single), {"grain": Decimal("0.01"), "rounded": True}),
+    "stopping": (Register(0, None, 0, stops_at=3000), {"saturates_at": 3000}),
+    "order": (Register(0, None, 0, by_order=True), BY_ORDER),
+    "final": (Register(0, None, 0, by_order=True, keeps_total=True), BY_ORDER | {"final_tag": FINAL}),
+    "final u16": (Register(0, 65536, 0, by_order=True, keeps_total=True), BY_ORDER | {"final_tag": FINAL}),
+}
+"""Each register with what its rule says of it."""
+PLAIN = ("u16", "u32", "s16", "700", "1500", "plain")
+OTHERS = ("down", "bcd", "float", "stopping", "order", "final", "final u16")
 PATTERNS = st.sampled_from([(0,), (1,), (2, 3), (0, 1), (0, 0, 0, 0, 5), (1, 2, 0)])
 SHARE = st.sampled_from([0.0, 0.01, 0.3, 0.9, 1.0])
 SHORT, LONG = st.integers(1, 15), st.integers(1, 600)
@@ -44,21 +87,27 @@ OPS = st.one_of(
 )
 
 
+NEXT_ORDER = _op("next_order", lag=st.integers(0, 15), pattern=PATTERNS, told_first=st.booleans())
+
+
 @st.composite
-def scripts(draw: st.DrawFn) -> Script:
-    wraps_at, wraps_to = draw(st.sampled_from(WIDTHS))
-    top = 3000 if wraps_at is None else wraps_at - 1
-    start = draw(st.one_of(st.integers(top - 300, top), st.integers(top - 300, top), st.integers(wraps_to, top)))
-    ops = draw(st.lists(OPS, min_size=draw(st.sampled_from([1, 50])), max_size=60))
-    return (wraps_at, wraps_to), start, draw(st.integers(1, 2)), ops, draw(st.lists(st.integers(1, 9), min_size=1))
+def scripts(draw: st.DrawFn, kinds: Sequence[str] = PLAIN, most: int = 60) -> Script:
+    kind = draw(st.sampled_from(kinds))
+    register = REGISTERS[kind][0]
+    top = 3000 if register.wraps_at is None else register.wraps_at - 1
+    least = register.wraps_to
+    start = draw(st.one_of(st.integers(top - 300, top), st.integers(top - 300, top), st.integers(least, top)))
+    each = st.one_of(OPS, NEXT_ORDER) if register.by_order else OPS
+    ops = draw(st.lists(each, min_size=draw(st.sampled_from([1, most * 5 // 6])), max_size=most))
+    return kind, start, draw(st.integers(1, 2)), ops, draw(st.lists(st.integers(1, 9), min_size=1))
 
 
 class Audit:
     """The engine beside the line: feeds it what the line delivers, and compares."""
 
-    def __init__(self, line: PhysicalLine, batches: list[int]) -> None:
-        register = line.register
-        rule = counter("count", wraps_at=register.wraps_at, wraps_to=register.wraps_to, order=ORDER)
+    def __init__(self, line: PhysicalLine, batches: list[int], figures: dict[str, Any]) -> None:
+        wraps = {"wraps_at": line.register.wraps_at, "wraps_to": line.register.wraps_to}
+        rule = counter("count", order=ORDER, **wraps | figures)
         self.engine = Engine(tag_map(rule))
         self.stepwise = Stepwise(tag_map(rule))
         self.line = line
@@ -102,9 +151,14 @@ class Audit:
         assert isinstance(signal, CounterState)
         assert signal.hold is None
         found = {order: int(self.journal.booked(order, any_order=False)) for order in self.line.total}
+        reviewed: set[int] = set()
         for review in self.journal.reviews.values():
             since, until = self._steps(review)
-            if not review.quantity_doubted:
+            reviewed |= set(range(since + 1, until + 1))
+            resets = [reset for reset in self.line.resets if since <= reset <= until]
+            if resets and Flag.FINAL_TOTAL in review.line.evidence.flags:
+                until = resets[-1]
+            elif not review.quantity_doubted:
                 since = max([since, *(reset for reset in self.line.resets if reset <= until)])
             for order, units in self.line.truth(since, until).items():
                 found[order] += units
@@ -112,8 +166,15 @@ class Audit:
             since, until = self.line.at(gap.since), self.line.at(gap.until)
             last_reset = max((reset for reset in self.line.resets if since <= reset <= until), default=since)
             unseen = self.line.truth(since, last_reset)
+            if gap.cause is Cause.SATURATED:
+                unseen = self.line.lost_in(step for step in range(since + 1, until + 1) if step not in reviewed)
             assert gap.minimum <= unseen.total() <= (gap.maximum if gap.maximum is not None else unseen.total())
             for order, units in unseen.items():
+                found[order] += units
+        if signal.stop is not None:  # and is there still: that gap is open
+            for order, units in self.line.lost_in(
+                range(self.line.at(signal.stop.time) + 1, self.line.step + 1)
+            ).items():
                 found[order] += units
         assert found == self.line.total
         self._check_batches()
@@ -154,9 +215,10 @@ class Audit:
 
 def play(script: Script) -> Audit:
     """Run a script to its end, checking after every operation."""
-    (wraps_at, wraps_to), start, publish, ops, batches = script
-    line = PhysicalLine(Register(start, wraps_at, wraps_to), publish)
-    audit = Audit(line, batches)
+    kind, start, publish, ops, batches = script
+    register, figures = REGISTERS[kind]
+    line = PhysicalLine(replace(register, value=start), publish)
+    audit = Audit(line, batches, figures)
     for name, drawn in ops:
         getattr(line, name)(**drawn)
         audit.fold()

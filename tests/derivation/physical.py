@@ -11,13 +11,13 @@ by itself, a reset without any sign that could be taken for a wrap or that nobod
 from __future__ import annotations
 
 from collections import Counter as Tally
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import cycle, islice
 
-from edge_agent.model.reading import Cut, Instant, Link, Quality, Reading, SourceChange, Tick
-from tests.derivation.plant import BOOTED, COUNT, NOON, ORDER
+from edge_agent.model.reading import Cut, Instant, Link, Quality, Reading, Scalar, SourceChange, Tick
+from tests.derivation.plant import BOOTED, COUNT, FINAL, NOON, ORDER
 
 STEP = timedelta(milliseconds=100)
 SETTLED = 28
@@ -27,14 +27,26 @@ Delivery = tuple[Reading | SourceChange | Tick | Cut, ...]
 
 @dataclass
 class Register:
-    """A totalizer as hardware: it counts one by one, and shows `wraps_to` instead of `wraps_at`."""
+    """A totalizer as hardware: it counts one by one, and shows `wraps_to` instead of `wraps_at`.
+
+    `stops_at` is where it stops, `lost` what has run since and was never counted. `shows` is what its tag says of a
+    value. It may begin anew `by_order`, and keep the total of the order before (`keeps_total`).
+    """
 
     value: int
     wraps_at: int | None
     wraps_to: int
+    stops_at: int | None = None
+    shows: Callable[[int], Scalar] = int
+    by_order: bool = False
+    keeps_total: bool = False
+    lost: int = 0
 
     def pulse(self) -> bool:
         """One unit; answers whether the register wrapped."""
+        if self.value == self.stops_at:
+            self.lost += 1
+            return False
         self.value += 1
         if self.value != self.wraps_at:
             return False
@@ -45,6 +57,11 @@ class Register:
     def distinct(self) -> float:
         """How many values it shows before the same one comes again."""
         return float("inf") if self.wraps_at is None else self.wraps_at - self.wraps_to
+
+    @property
+    def top(self) -> int:
+        """The highest value it shows, or what is high enough."""
+        return (self.wraps_at or 1 << 20) - 1 if self.stops_at is None else self.stops_at
 
 
 class PhysicalLine:
@@ -59,10 +76,14 @@ class PhysicalLine:
         self.doubtful: list[tuple[int, int]] = []
         self.deliveries: list[Delivery] = []
         self._publish = publish
+        self.lost: list[int] = []
         self._order = 0
+        self._told_order = 0
+        self._total = 0
         self._mask: int | None = None
         self._good = True
-        self._changed = {COUNT: 0, ORDER: 0}
+        self._tags = (COUNT, ORDER, FINAL) if register.keeps_total else (COUNT, ORDER)
+        self._changed = {COUNT: 0, ORDER: 0, FINAL: 0}
         self._told: dict[object, object] = {}
         self._queue: list[Reading] = []
         self._up = False
@@ -94,6 +115,13 @@ class PhysicalLine:
             total[order] += units
         return total
 
+    def lost_in(self, steps: Iterable[int]) -> Tally[str]:
+        """Units made by order in some steps that a register at its end did not count."""
+        total: Tally[str] = Tally()
+        for step in steps:
+            total[self.made[step - 1][0]] += self.lost[step - 1]
+        return total
+
     def at(self, moment: datetime) -> int:
         """The step that ended at a moment."""
         return round((moment - NOON) / STEP)
@@ -103,12 +131,14 @@ class PhysicalLine:
     def run(self, steps: int, pattern: Sequence[int] = (0,)) -> None:
         """Make units by a repeating pattern, one entry a step."""
         for units in islice(cycle(pattern), steps):
+            value, lost = self.register.value, self.register.lost
             for _ in range(units):
                 if self.register.pulse():
                     self._troubled = self.step + SETTLED
             self.made.append((self.order, units))
+            self.lost.append(self.register.lost - lost)
             self.total[self.order] += units
-            if units and self._mask is None:
+            if self.register.value != value and self._mask is None:
                 self._changed[COUNT] = self.step
             self._sample()
             if self._agent and self.step % 2 == 0:
@@ -116,15 +146,46 @@ class PhysicalLine:
 
     def change_order(self) -> None:
         """The next order, with the line at rest."""
+        if self.register.by_order:
+            self.next_order(0, (0,), told_first=False)
+            return
         self.run(SETTLED)
         self._order += 1
-        self._changed[ORDER] = self.step
+        self._tell_order()
         self.run(3)
+
+    def next_order(self, lag: int, pattern: Sequence[int], *, told_first: bool) -> None:
+        """The next order, with which the register begins anew; its number comes `lag` steps later, or, at rest, before.
+
+        Without a calm line, or from so small a count that it soon climbs past, there is more than one explanation, or
+        none that could be seen: the line then waits for the number.
+        """
+        if not self.register.by_order or not self._up:
+            return
+        if told_first:
+            self.run(SETTLED)
+            self._order += 1
+            self._tell_order()
+            self.run(lag)
+            self._order -= 1
+        value, reach = self.register.value, self._reach()
+        began, is_plain = self._changed[COUNT], self.calm and reach < value < self.register.distinct - reach
+        self._order += 1
+        self.resets.append(self.step)
+        self._total, self.register.value = self.register.value, 0
+        self._changed[COUNT] = self._changed[FINAL] = self.step
+        self.run(0 if told_first else lag, pattern if is_plain else (0,))
+        if not told_first:
+            self._tell_order()
+        if not is_plain:
+            self.doubtful.append((began, self.step + SETTLED))
+        self._troubled = self.step + SETTLED
+        self.run(SETTLED, pattern)
 
     def glitch(self, share: float, steps: int, pattern: Sequence[int], *, up: bool) -> None:
         """Show another value for a moment, clearly below the true one or out of its reach."""
         value = self.register.value
-        least, top = self.register.wraps_to, (self.register.wraps_at or 1 << 20) - 1
+        least, top = self.register.wraps_to, self.register.top
         low, high = (value + self._reach(), top) if up else (min(least, 0) if least < 0 else 0, value - 1)
         if self.calm and low <= high:
             self._show(low + round(share * (high - low)))
@@ -151,7 +212,7 @@ class PhysicalLine:
 
     def restore(self, share: float, pattern: Sequence[int], *, up: bool) -> None:
         """Someone writes another value into the register, in full view."""
-        value, top = self.register.value, (self.register.wraps_at or 1 << 20) - 200
+        value, top = self.register.value, self.register.top - 199
         low, high = (value + self._reach(), top) if up else (max(self.register.wraps_to, 0), value - 150)
         target = low + round(share * (high - low))
         if self.calm and low <= high and (up or self.register.distinct - (value - target) > self._reach()):
@@ -247,15 +308,21 @@ class PhysicalLine:
         self._troubled = self.step + SETTLED
         self._changed[COUNT] = self.step
 
+    def _tell_order(self) -> None:
+        self._told_order, self._changed[ORDER] = self._order, self.step
+
     def _now(self) -> Instant:
         since_boot = (self.step - self._booted_at) * 100_000_000
         return Instant(NOON + self.step * STEP, since_boot, f"boot-{self._boot}")
 
     def _reading(self, tag: object, *, continuous: bool) -> Reading:
-        time = NOON + (self.step if continuous else self._changed[tag]) * STEP  # type: ignore[index]  # both tags are in it
+        time = NOON + (self.step if continuous else self._changed[tag]) * STEP  # type: ignore[index]  # all tags are in it
         if tag == ORDER:
-            return Reading(ORDER, self.order, Quality.GOOD, self._now(), 0, time, None, continuous)
-        shown = self.register.value if self._mask is None else self._mask
+            return Reading(ORDER, f"order-{self._told_order}", Quality.GOOD, self._now(), 0, time, None, continuous)
+        if tag == FINAL:
+            total = self.register.shows(self._total)
+            return Reading(FINAL, total, Quality.GOOD, self._now(), 0, time, None, continuous)
+        shown = self.register.shows(self.register.value if self._mask is None else self._mask)
         quality = Quality.GOOD if self._good else Quality.BAD
         return Reading(COUNT, shown if self._good else None, quality, self._now(), 0, time, None, continuous)
 
@@ -263,7 +330,7 @@ class PhysicalLine:
         """The server samples, queues what changed, and publishes now and then."""
         if not self._up:
             return
-        for tag in (COUNT, ORDER):
+        for tag in self._tags:
             reading = self._reading(tag, continuous=True)
             if self._told[tag] != (reading.value, reading.quality):
                 self._told[tag] = (reading.value, reading.quality)
@@ -288,7 +355,7 @@ class PhysicalLine:
         """A new session: everything is read."""
         self._up = self._agent = True
         self.deliveries.append((SourceChange("plc", Link.UP, self._now(), start_time),))
-        readings = [self._reading(tag, continuous=False) for tag in (COUNT, ORDER)]
+        readings = [self._reading(tag, continuous=False) for tag in self._tags]
         self._told = {reading.tag: (reading.value, reading.quality) for reading in readings}
         self._deliver(readings)
         self._troubled = self.step + SETTLED

@@ -56,6 +56,8 @@ BOOTED = NOON - timedelta(days=3)
 COUNT = TagRef("plc", "total")
 ORDER = TagRef("plc", "order")
 EPOCH = TagRef("plc", "epoch")
+FINAL = TagRef("plc", "final")
+SECOND = TagRef("meter", "total")
 SEQ, ACK, RESULT, CASES, SSCC = (TagRef("plc", name) for name in ("seq", "ack", "result", "cases", "sscc"))
 
 PCS = Unit("pcs", "H87", "pcs", Fraction(1))
@@ -102,7 +104,7 @@ def handshake(*, cadence: Cadence = AT_ONCE, modulus: int = 1 << 32, **changes: 
 
 def tag_map(*rules: Rule, ranges: dict[TagRef, tuple[Decimal, Decimal]] | None = None) -> TagMap:
     """A map of these rules alone."""
-    refs = {COUNT, ORDER, EPOCH, SEQ, ACK, RESULT, CASES, SSCC}
+    refs = {COUNT, ORDER, EPOCH, FINAL, SECOND, SEQ, ACK, RESULT, CASES, SSCC}
     refs |= {rule.signal.tag for rule in rules if isinstance(rule.signal, Counter)}
     for rule in rules:
         refs |= {*(rule.signal.content if isinstance(rule.signal, Handshake) else ())}

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from decimal import Decimal
 
+from edge_agent.config.signals import Counter
 from edge_agent.config.tagmap import Rule
 from edge_agent.model.movement import Flag
 from edge_agent.model.state import CounterState
@@ -18,7 +20,7 @@ class Case:
     name: str
     rule: Rule
     script: Callable[[Bench], Bench]
-    booked: int
+    booked: int | Decimal
     last: int
     doubts: list[tuple[str, list[int]]] = field(default_factory=list)
     holes: list[tuple[str, int, int | None]] = field(default_factory=list)
@@ -38,5 +40,13 @@ def check(case: Case) -> None:
     assert (state.last_raw, state.hold) == (case.last, None)
 
     before = bench.booked  # never stuck: whatever was decided, the next readings book again
-    bench.after(0.1).read(case.last + 2, COUNT).after(0.1).read(case.last + 5, COUNT)
-    assert bench.booked == before + 5
+    bench.after(0.1).read(_shown(case, 2), COUNT).after(0.1).read(_shown(case, 5), COUNT)
+    assert bench.booked == before + 5 * Decimal(case.rule.factor.numerator) / case.rule.factor.denominator
+
+
+def _shown(case: Case, further: int) -> int | Decimal:
+    """What the device shows so many counts further on."""
+    spec = case.rule.signal
+    assert isinstance(spec, Counter)
+    shown = Decimal(spec.shows(case.last + further))
+    return shown if spec.rounded else int(shown)

@@ -26,7 +26,7 @@ EXERCISED = {
 REGRESSIONS: list[Script] = [
     # A value held for a sign, and the bad one after it, in one delivery: a tick then settled it while it was bad.
     (
-        (65536, 0),
+        "u16",
         65_288,
         2,
         [
@@ -39,19 +39,19 @@ REGRESSIONS: list[Script] = [
     ),
     # A signed counter comes up to zero by a reset: it had been taken for a jump.
     (
-        (32768, -32768),
+        "s16",
         -7,
         1,
         [("server_restart", {"does": "reset", "before": 0, "after": 1, "pattern": (1,), "told": True})],
         [1],
     ),
     # At rest since before the order changed: a bad value had stretched the interval back over the change.
-    ((65536, 0), 0, 1, [("change_order", {}), ("bad_quality", {"steps": 1, "pattern": (1,)})], [1]),
+    ("u16", 0, 1, [("change_order", {}), ("bad_quality", {"steps": 1, "pattern": (1,)})], [1]),
     # The same value with the same source time after an outage with room for whole turns.
-    ((700, 0), 0, 1, [("run", {"steps": 1}), ("outage", {"steps": 277, "pattern": (0,)})], [1]),
+    ("700", 0, 1, [("run", {"steps": 1}), ("outage", {"steps": 277, "pattern": (0,)})], [1]),
     # StartTime unreadable once, then the same again.
     (
-        (65536, 0),
+        "u16",
         65_535,
         1,
         [
@@ -63,7 +63,7 @@ REGRESSIONS: list[Script] = [
     ),
     # From zero with a sign: both ways book the same, but what ran before the reset is a gap.
     (
-        (65536, 0),
+        "u16",
         0,
         1,
         [

@@ -11,10 +11,10 @@ from hypothesis import Phase, given, settings
 
 from edge_agent.config.signals import Counter
 from edge_agent.config.tagmap import Cadence, Unproven
-from edge_agent.derivation import counter as patched
-from edge_agent.derivation import posting, steady
+from edge_agent.derivation import counter, counter_decisions, counting, posting, steady
 from edge_agent.derivation.booking import Books
 from edge_agent.derivation.context import Attribution, attribute
+from edge_agent.derivation.counter_terms import settled_at
 from edge_agent.derivation.findings import Delta
 from edge_agent.model.state import CounterState
 from tests.derivation.audit import Script, play, scripts
@@ -27,30 +27,30 @@ QUICK = settings(
 
 
 def books_twice_after_a_hold(patch: Patch) -> None:
-    def book(counter: Counter, state: CounterState, seen: Any, delta: int, flags: Any) -> Any:
-        after, found = right(counter, state, seen, delta, flags)
+    def book(spec: Counter, state: CounterState, seen: Any, delta: int, flags: Any) -> Any:
+        after, found = right(spec, state, seen, delta, flags)
         twice = [replace(one, from_position=one.from_position - delta) for one in found if isinstance(one, Delta)]
         return after, tuple(twice if state.hold else found)
 
-    right = patched._book
-    patch.setattr(patched, "_book", book)
+    right = counter_decisions.book
+    patch.setattr(counter_decisions, "book", book)
 
 
 def takes_every_fall_for_a_wrap(patch: Patch) -> None:
-    def decide(counter: Counter, state: CounterState, seen: Any, _room: Any) -> Any:
-        wrap = (counter.modulus or 0) + seen.raw - state.last_raw
-        return patched._book(counter, replace(state, wraps=state.wraps + 1), seen, wrap, ())
+    def decide(spec: Counter, state: CounterState, seen: Any, _room: Any) -> Any:
+        wrap = (spec.modulus or 0) + seen.raw - state.last_raw
+        return counter_decisions.book(spec, replace(state, wraps=state.wraps + 1), seen, wrap, ())
 
-    patch.setattr(patched, "_decide_fallen", decide)
+    patch.setattr(counter_decisions, "_decide_fallen", decide)
 
 
 def adopts_a_glitch_as_baseline(patch: Patch) -> None:
-    def observe(counter: Counter, unproven: Unproven, state: CounterState, seen: Any) -> Any:
-        after, found = right(counter, unproven, state, seen)
-        return (patched._advance(state, seen), ()) if after.hold else (after, found)
+    def observe(spec: Counter, unproven: Unproven, state: CounterState, seen: Any) -> Any:
+        after, found = right(spec, unproven, state, seen)
+        return (settled_at(state, seen), ()) if after.hold else (after, found)
 
-    right = patched.observe
-    patch.setattr(patched, "observe", observe)
+    right = counter.observe
+    patch.setattr(counter, "observe", observe)
 
 
 def runs_on_through_an_outage(patch: Patch) -> None:
@@ -59,23 +59,24 @@ def runs_on_through_an_outage(patch: Patch) -> None:
 
 
 def drops_what_ran_in_an_outage(patch: Patch) -> None:
-    def progress(counter: Counter, state: CounterState, seen: Any, *rest: Any) -> Any:
-        return (patched._advance(state, seen), ()) if state.outage else right(counter, state, seen, *rest)
+    def progress(spec: Counter, state: CounterState, seen: Any, *rest: Any) -> Any:
+        return (settled_at(state, seen), ()) if state.outage else right(spec, state, seen, *rest)
 
-    right = patched._progress
-    patch.setattr(patched, "_progress", progress)
+    right = counter_decisions.progress
+    patch.setattr(counter_decisions, "progress", progress)
+    patch.setattr(counter, "progress", progress)
 
 
 def overlooks_signs(patch: Patch) -> None:
-    patch.setattr(patched, "with_sign", lambda _counter, state, _sign: state)
+    patch.setattr(counting, "with_sign", lambda _spec, state, *_: state)
 
 
 def settles_out_of_sight(patch: Patch) -> None:
-    patch.setattr(patched, "out_of_sight", lambda state, *, outage: replace(state, outage=state.outage or outage))
+    patch.setattr(counter, "out_of_sight", lambda state, *, outage: replace(state, outage=state.outage or outage))
 
 
 def guesses_the_number_of_turns(patch: Patch) -> None:
-    patch.setattr(patched, "_unseen", lambda *_: None)
+    patch.setattr(counter_decisions, "_unseen", lambda *_: None)
 
 
 def keeps_the_old_order(patch: Patch) -> None:

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from edge_agent.derivation import counter, posting
-from edge_agent.derivation.enrich import attribute
+from edge_agent.derivation import counter, counter_decisions, posting
+from edge_agent.derivation.context import attribute
+from edge_agent.derivation.counter_terms import book, settled_at
 from tests.plants.tally import tally
 
 PLANTS, PARTS = 300, 10
@@ -26,20 +27,20 @@ def test_the_books_agree_with_what_truly_moved(part: int, tmp_path: Path) -> Non
 def takes_every_fall_for_a_reset(patch: Patch) -> None:
     def observe(spec: Any, _unproven: Any, state: Any, seen: Any) -> Any:
         fell = seen.raw < state.last_raw
-        begun = replace(state, epoch=state.epoch + 1, first_raw=0, last_raw=0) if fell else state
-        return counter._book(spec, begun, seen, seen.raw - begun.last_raw, ())
+        begun = replace(state, epoch=state.epoch + 1, first_raw=0, last_raw=0, wraps=0) if fell else state
+        return book(spec, begun, seen, seen.raw - begun.last_raw, ())
 
     patch.setattr(counter, "observe", observe)
 
 
 def forgets_what_ran_unseen(patch: Patch) -> None:
-    patch.setattr(counter, "_progress", lambda _spec, state, seen, *_rest: (counter._advance(state, seen), ()))
+    for module in (counter, counter_decisions):
+        patch.setattr(module, "progress", lambda _spec, state, seen, *_rest: (settled_at(state, seen), ()))
 
 
 def guesses_the_order(patch: Patch) -> None:
-    def newest(rule: Any, state: Any, since: Any, until: Any, brief: Any) -> Any:
-        right = attribute(rule, state, since, until, brief)
-        return replace(right, orders=(state.history[0][0],) if state is not None else right.orders)
+    def newest(rule: Any, within: Any, lasted: Any, brief: Any) -> Any:
+        return attribute(rule, replace(within, settings=within.settings[-1:]), lasted, brief)
 
     patch.setattr(posting, "attribute", newest)
 

@@ -1,0 +1,130 @@
+"""Resets: their signs, what ran since, and what ran before by the last total (derivation.md, Counters). Pure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from edge_agent.config.signals import Counter, Resets
+from edge_agent.derivation.counter_terms import (
+    EPOCH_TAG,
+    RESTART,
+    SESSION,
+    TIMED,
+    Decided,
+    Observation,
+    Way,
+    book,
+    doubt,
+    fits,
+    left_over,
+    since_reset,
+)
+from edge_agent.derivation.findings import Finding, Hole
+from edge_agent.model.movement import Cause, Flag
+from edge_agent.model.reading import Instant
+from edge_agent.model.state import CounterState, FinalTotal
+
+_INSTANT = timedelta(microseconds=1)
+
+
+def with_sign(counter: Counter, state: CounterState, sign: str, due: datetime | None = None) -> CounterState:
+    """Remember a sign of a reset, where the counter's `resets` lists what caused it.
+
+    `due` is when the order, shift or day changed.
+    """
+    cause = Resets.RESTART.value if sign in (RESTART, SESSION) else sign
+    if sign != EPOCH_TAG and cause not in counter.resets:
+        return state
+    later = due if state.due is None or due is None else max(state.due, due)
+    if sign in state.reset_signs:
+        return state if later == state.due else replace(state, due=later)
+    return replace(state, reset_signs=(*state.reset_signs, sign), due=later or state.due)
+
+
+def is_due(state: CounterState, time: datetime) -> bool:
+    """Whether a sign may be about a value of `time`: the change of an order, shift or day is not before it came."""
+    return not TIMED.issuperset(state.reset_signs) or state.due is None or time >= state.due
+
+
+def expired(counter: Counter, state: CounterState, time: datetime) -> CounterState:
+    """Without the signs of an order, shift or day that changed longer ago than `settle`: it has not reset by then."""
+    grace = counter.settle + counter.sampling
+    if state.due is None or state.hold is not None or time - state.due <= grace:
+        return state
+    return replace(state, reset_signs=tuple(sign for sign in state.reset_signs if sign not in TIMED), due=None)
+
+
+def with_final(state: CounterState, counts: int, written: datetime | None, at: Instant) -> CounterState:
+    """Remember what the last total's tag shows. It is new where the value changed, or the device wrote it again."""
+    known = state.final
+    if known is None or (counts == known.counts and known.written is None):
+        return replace(state, final=FinalTotal(counts, written, None if known is None else known.at))
+    again = known.written is not None and written is not None and written > known.written
+    return replace(state, final=FinalTotal(counts, written, at)) if again or counts != known.counts else state
+
+
+def total_since(counter: Counter, state: CounterState, seen: Observation, room: Decimal | None) -> int | None:
+    """What ran in all if this is a reset and the last total is right; None where there is none to be believed."""
+    before = _ran_before(counter, state, seen, room)
+    total = None if before is None else before + since_reset(counter, seen.raw)
+    return total if before is not None and total is not None and before >= 0 and fits(total, room) else None
+
+
+def reset(counter: Counter, state: CounterState, seen: Observation, room: Decimal | None) -> Decided:
+    """A reset: a new epoch from where it begins; what ran before is exact by the last total, or a hole with bounds."""
+    since = since_reset(counter, seen.raw)
+    if not {RESTART, SESSION}.isdisjoint(state.reset_signs):
+        state = replace(state, due=None)  # when the device restarted nobody knows
+    changed = max(state.due, state.last_time) if state.due is not None else None
+    settled = replace(seen, time=max(seen.time, changed or seen.time))
+    before = replace(seen, time=seen.time if state.due is None else min(state.due, seen.time) - _INSTANT)
+    found = _found_before(counter, state, before, room, since)
+    begun = replace(
+        state,
+        epoch=state.epoch + 1,
+        first_raw=counter.resets_to,
+        last_raw=counter.resets_to,
+        wraps=int(seen.raw < counter.resets_to),
+        last_time=changed or state.last_time,
+        final=state.final and replace(state.final, at=None),
+    )
+    after, findings = book(counter, begun, settled, since, (Flag.RESET,))
+    return after, (*found, *findings)
+
+
+def _found_before(
+    counter: Counter, state: CounterState, until: Observation, room: Decimal | None, since: int
+) -> tuple[Finding, ...]:
+    """What ran between the last booked reading and the reset; it belongs to what was before the reset."""
+    ran, final = _ran_before(counter, state, until, room), state.final
+    last = counter.shows(state.last_raw)
+    if ran is None or final is None:
+        message = f"reset ({', '.join(state.reset_signs)}): what ran between {last} and the reset was not seen"
+        start = min(state.last_time, until.time)
+        return (Hole(Cause.RESET, 0, left_over(room, since), start, until.time, message, since),)
+    total = counter.shows(final.counts)
+    if ran >= 0 and fits(ran + since, room):
+        has_wrapped = final.counts < state.last_raw
+        at_reset = replace(state, hold=None, wraps=state.wraps + int(has_wrapped))
+        return book(counter, at_reset, replace(until, raw=final.counts), ran, (Flag.FINAL_TOTAL,))[1]
+    ways = [Way(0, "nothing more ran before the reset")]
+    ways += [Way(ran, f"as the last total {total} says")] if ran > 0 else []
+    message = f"reset after {last}, and the last total says {total}"
+    return (doubt(counter, state, until, Cause.FINAL_TOTAL, ways=ways, message=message),)
+
+
+def _ran_before(counter: Counter, state: CounterState, seen: Observation, room: Decimal | None) -> int | None:
+    """What the last total says of the time before the reset, negative where it cannot be; None without a new one.
+
+    It lies below the last reading where the counter wrapped in between, if there was time for that.
+    """
+    final, seen_first = state.final, state.hold and (state.hold.began or state.hold.since)
+    if final is None or final.at is None:
+        return None
+    grace = Decimal(str((counter.settle + counter.sampling).total_seconds()))
+    if (seen_first or seen.at).seconds_since(final.at) > grace:
+        return None
+    ran, modulus = final.counts - state.last_raw, counter.modulus
+    return ran + modulus if ran < 0 and modulus is not None and fits(ran + modulus, room) else ran

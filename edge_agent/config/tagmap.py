@@ -16,7 +16,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from edge_agent.config.mqtt_reference import Mqtt
-from edge_agent.config.signals import Signal
+from edge_agent.config.signals import Flow, Level, Signal
 from edge_agent.model.movement import EventType
 from edge_agent.model.reading import TagRef
 
@@ -282,6 +282,13 @@ class Rule:
     unproven: Unproven = Unproven.REVIEW
     was: str | None = None
     max_qty: Decimal | None = None
+
+    @property
+    def conversion(self) -> str:
+        """What positions of the signal were multiplied with, exactly: lines of different ones are never added up."""
+        if isinstance(self.signal, Level | Flow):
+            return self.signal.conversion
+        return f"1 = {self.factor} {self.material.unit.name}"
 
 
 @dataclass(frozen=True, slots=True)

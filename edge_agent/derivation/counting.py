@@ -89,6 +89,12 @@ class CounterRule:
         if state is not None:
             self._keep_changed(work, state, counter.out_of_sight(state, outage=True))
 
+    def pause(self, work: Books, now: Instant) -> None:
+        """A counter counts on: what it ran is excluded, or not, by whoever pauses it."""
+
+    def resume(self, work: Books, now: Instant, *, rebase: bool) -> None:
+        """A counter has counted on."""
+
     def _post(
         self,
         work: Books,

@@ -49,3 +49,11 @@ class Meter(Protocol):
     def returned(self, work: Books) -> None:
         """The source is back: what is seen next spans an outage."""
         ...
+
+    def pause(self, work: Books, now: Instant) -> None:
+        """From now on readings are no evidence; a meter that is paused already stays so."""
+        ...
+
+    def resume(self, work: Books, now: Instant, *, rebase: bool) -> None:
+        """Readings are evidence again: `rebase` takes a new baseline (a refill), else the difference is booked."""
+        ...

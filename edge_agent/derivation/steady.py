@@ -39,6 +39,7 @@ class Steady:
     rate: int | None
     settle: int
     modulus: int
+    conversion: str
 
     @classmethod
     def of(cls, rule: Rule, tag_map: TagMap) -> Steady | None:
@@ -57,6 +58,7 @@ class Steady:
             rate=None if spec.max_rate is None else int(rate * unit),
             settle=int(spec.settle.total_seconds() * _NANO),
             modulus=spec.modulus or 0,
+            conversion=rule.conversion,
         )
 
 
@@ -173,6 +175,7 @@ def _grown(work: Books, step: _Step, delta: int) -> Line | None:
             str(step.raw),
             proof.status_codes,
             proof.flags,
+            proof.conversion,
         ),
     )
 
@@ -190,4 +193,5 @@ def _is_open_for(work: Books, step: _Step, line: Line) -> bool:
         and (key.from_, key.to, key.container, key.rule) == (rule.from_, rule.to, None, rule.name)
         and line.unit == rule.material.unit.name
         and line.source_unit == rule.source_unit.name
+        and line.evidence.conversion == step.one.conversion
     )

@@ -42,6 +42,7 @@ class Flag(StrEnum):
     SKIPPED_NUMBERS = "skippedNumbers"
     CUT_TO_PRECISION = "cutToPrecision"
     MANUAL_ENTRY = "manualEntry"
+    NET = "net"
 
 
 @value
@@ -64,7 +65,10 @@ class Key:
 
 @value
 class Evidence:
-    """From a booked quantity back to raw readings. Positions are raw units, unrolled within the epoch."""
+    """From a booked quantity back to raw readings. Positions are raw units, unrolled within the epoch.
+
+    `conversion` says what they were multiplied with, exactly: quantities of different conversions are never added up.
+    """
 
     epoch: int
     from_position: int
@@ -76,6 +80,7 @@ class Evidence:
     raw_after: str
     status_codes: tuple[int, ...] = ()
     flags: tuple[Flag, ...] = ()
+    conversion: str = ""
 
 
 @value
@@ -125,6 +130,14 @@ class Cause(StrEnum):
     CONFLICT = "conflict"
     IN_DOUBT = "in-doubt"
     FAILED_CHECK = "failed-check"
+    REFILL = "refill"
+    PAUSED = "paused"
+    TARE = "tare"
+    CLIPPED = "clipped"
+    FELL_TOO_FAST = "fell-too-fast"
+    CONVERSION = "conversion"
+    NOT_SEEN = "not-seen"
+    CROSS_CHECK = "cross-check"
 
 
 @value

@@ -13,13 +13,15 @@ from edge_agent.config.quantities import MOST_DECIMALS, has_few_decimals
 from edge_agent.config.report import Path, Report
 from edge_agent.config.resolve_context import World, check_context, check_former_names, find_tag, typed_tag
 from edge_agent.config.resolve_counters import resolve_counter
-from edge_agent.config.resolve_materials import bridges
-from edge_agent.config.resolve_signals import check_flow, check_level, resolve_handshake
+from edge_agent.config.resolve_flows import resolve_flow
+from edge_agent.config.resolve_levels import resolve_level
+from edge_agent.config.resolve_materials import conversion
+from edge_agent.config.resolve_signals import resolve_handshake
 from edge_agent.config.resolve_tags import NUMBER_TYPES, WHOLE_TYPES
-from edge_agent.config.resolve_units import convert, ratio
-from edge_agent.config.signals import Counter, Handshake
+from edge_agent.config.resolve_units import convert
+from edge_agent.config.signals import PER_UNIT, Counter, Handshake, Signal
 from edge_agent.config.support import RUN_EVENTS
-from edge_agent.config.tagmap import Cadence, Material, Rule, Tag, Unproven
+from edge_agent.config.tagmap import Cadence, Material, Rule, Tag, Unit, Unproven
 from edge_agent.model.reading import TagRef
 
 _SIDES: dict[str, frozenset[str]] = {
@@ -56,16 +58,11 @@ def _rule(name: str, section: RuleSection, world: World) -> Rule | None:
     cadence = _cadence(section, material, world, path)
     _check_sides(section, world.report, path)
     check_context(section, material, world, path)
-    signal = _signal(section, world, path)
-    if material is None:
-        return None
-    measured = _measured(section, world, path)
-    factor = None if measured is None else _factor(measured[0], material, world, measured[1])
-    if signal is None or cadence is None or factor is None or measured is None or measured[0].unit is None:
-        return None
+    found = _signal(section, material, world, path)
     event = RUN_EVENTS.get(section.event)
-    if event is None:
+    if material is None or found is None or cadence is None or event is None:
         return None
+    signal, factor, source_unit = found
     terms = world.draft.cadence[cadence.name]
     max_qty = _max_qty(terms, cadence, material, world)
     return Rule(
@@ -74,7 +71,7 @@ def _rule(name: str, section: RuleSection, world: World) -> Rule | None:
         material=material,
         signal=signal,
         factor=factor,
-        source_unit=measured[0].unit,
+        source_unit=source_unit,
         cadence=cadence,
         from_=section.from_,
         to=section.to,
@@ -127,7 +124,11 @@ def _check_sides(section: RuleSection, report: Report, path: Path) -> None:
         report.error((*path, "to"), Code.SIDES, "it moves to where it is", "name two locations")
 
 
-def _signal(section: RuleSection, world: World, path: Path) -> Counter | Handshake | None:
+_Found = tuple[Signal, Fraction, Unit]
+"""A signal, what one position of it is in the material's unit, and the unit that its evidence is in."""
+
+
+def _signal(section: RuleSection, material: Material | None, world: World, path: Path) -> _Found | None:
     given = [key for key in SIGNALS if getattr(section, key) is not None]
     if not given:
         message = f"the rule has no signal: {one_of(SIGNALS)}"
@@ -141,33 +142,46 @@ def _signal(section: RuleSection, world: World, path: Path) -> Counter | Handsha
             if getattr(section, key) is not None:
                 message = f"`{key}` is read together with a handshake's trigger, and there is none"
                 world.report.error((*path, key), Code.CONFLICT, message, "remove it", key=True)
-        return _meter(section, world, path)
-    return resolve_handshake(section, section.handshake, world, path)
+        if section.counter is None:
+            return None if material is None else _vessel(section, material, world, path)
+        return _counted(section, _counter(section, world, path), material, world, path)
+    return _counted(section, resolve_handshake(section, section.handshake, world, path), material, world, path)
 
 
-def _meter(section: RuleSection, world: World, path: Path) -> Counter | None:
-    """A counter; a level or flow is checked, and not run."""
-    if section.counter is not None:
-        place = (*path, "counter")
-        for key in ("epoch_tag", "final_tag"):
-            ref: TagRef | None = getattr(section.counter, key)
-            if ref is not None:
-                _check_sibling(key, ref, world, (*place, key))
-        tag = find_tag(world, (*place, "tag"), section.counter.tag)
-        source = world.sources.get(section.counter.tag.source)
-        if tag is None or source is None:
-            return None
-        return resolve_counter(section.counter, tag, source, world, place)
-    for key, meter in (("level", section.level), ("flow", section.flow)):
-        if meter is None:
-            continue
-        needed = f"a {key} is a number"
-        tag = typed_tag(world, (*path, key, "tag"), meter.tag, NUMBER_TYPES, needed)
-        if tag is not None and section.level is not None:
-            check_level(section.level, tag, world, (*path, key))
-        elif tag is not None and section.flow is not None:
-            check_flow(section.flow, tag, world, (*path, key))
-    return None
+def _counted(
+    section: RuleSection, signal: Counter | Handshake | None, material: Material | None, world: World, path: Path
+) -> _Found | None:
+    """What is counted has one exact factor."""
+    measured = None if material is None else _measured(section, world, path)
+    if material is None or measured is None or measured[0].unit is None:
+        return None
+    factor = _factor(measured[0], material, world, measured[1])
+    return None if signal is None or factor is None else (signal, factor, measured[0].unit)
+
+
+def _vessel(section: RuleSection, material: Material, world: World, path: Path) -> _Found | None:
+    """What is measured is rounded to a position once; that is exact from there on."""
+    found: tuple[Signal, Unit] | None = None
+    if section.level is not None:
+        found = resolve_level(section, section.level, material, world, (*path, "level"))
+    elif section.flow is not None:
+        found = resolve_flow(section.flow, material, world, (*path, "flow"))
+    return None if found is None else (found[0], Fraction(1, PER_UNIT), found[1])
+
+
+def _counter(section: RuleSection, world: World, path: Path) -> Counter | None:
+    if section.counter is None:
+        return None
+    place = (*path, "counter")
+    for key in ("epoch_tag", "final_tag"):
+        ref: TagRef | None = getattr(section.counter, key)
+        if ref is not None:
+            _check_sibling(key, ref, world, (*place, key))
+    tag = find_tag(world, (*place, "tag"), section.counter.tag)
+    source = world.sources.get(section.counter.tag.source)
+    if tag is None or source is None:
+        return None
+    return resolve_counter(section.counter, tag, source, world, place)
 
 
 def _check_sibling(key: str, ref: TagRef, world: World, path: Path) -> None:
@@ -182,9 +196,7 @@ def _measured(section: RuleSection, world: World, path: Path) -> tuple[Tag, Path
     if section.handshake is not None:
         ref, place = section.quantity, (*path, "quantity")
     else:
-        meters = {"counter": section.counter, "level": section.level, "flow": section.flow}
-        key, meter = next(((key, meter) for key, meter in meters.items() if meter is not None), ("", None))
-        ref, place = (None if meter is None else meter.tag), (*path, key, "tag")
+        ref, place = (None if section.counter is None else section.counter.tag), (*path, "counter", "tag")
     tag = None if ref is None else world.tags.get(ref)
     if tag is None or tag.type not in NUMBER_TYPES:
         return None
@@ -197,9 +209,10 @@ def _measured(section: RuleSection, world: World, path: Path) -> tuple[Tag, Path
 
 def _factor(tag: Tag, material: Material, world: World, path: Path) -> Fraction | None:
     """One raw unit in the material's unit, exactly; with at most nine decimals, which a booked quantity has."""
-    if tag.unit is None or bridges(world.draft.materials.get(material.number), tag.unit, material.unit, world.units):
+    section = world.draft.materials.get(material.number)
+    if tag.unit is None:
         return None
-    unit_factor = ratio(world.report, path, tag.unit, material.unit)
+    unit_factor = conversion(world.report, path, section, one=tag.unit, other=material.unit, units=world.units)
     if unit_factor is None:
         return None
     factor = Fraction(tag.scale) * unit_factor

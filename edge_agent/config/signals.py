@@ -15,7 +15,6 @@ from itertools import pairwise
 
 from edge_agent.model.reading import TagRef
 
-
 PER_UNIT = 10**6
 """Positions of a level or flow in one unit of its material: a measured quantity is stated to the millionth.
 

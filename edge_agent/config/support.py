@@ -34,12 +34,9 @@ def _is(*words: str) -> Callable[[str], bool]:
 
 
 NOT_RUN = (
-    Feature(Code.NOT_RUN_MATERIAL, "density", "materials/*/density"),
     Feature(Code.NOT_RUN_MATERIAL, "lot-tracked materials", "materials/*/lot_tracked", _is("true", "True", "TRUE")),
     Feature(Code.NOT_RUN_CADENCE, "cutting when the lot changes", "cadence/*/or_at/*", _is("lot-change")),
     Feature(Code.NOT_RUN_EVENT, "this event", "movements/*/event", _other_than(*RUN_EVENTS)),
-    Feature(Code.NOT_RUN_SIGNAL, "level rules", "movements/*/level"),
-    Feature(Code.NOT_RUN_SIGNAL, "flow rules", "movements/*/flow"),
     Feature(
         Code.NOT_RUN_SIGNAL,
         "handshakes other than the transaction counter",

@@ -73,7 +73,8 @@ class FlowRule:
             return
         moments = boundaries(work, self.rule, state.run.time, time)
         flags = (Flag.SOURCE_TIME_REFUSED,) if refused else ()
-        self._take(work, state, flow.observe(self.spec, state, seen, moments), reading.received, reading.status, flags)
+        decided = flow.observe(self.spec, state, seen, moments)
+        self._take(work, state, decided, reading.received, status=reading.status, flags=flags)
 
     def settle(self, work: Books, now: Instant) -> None:
         """Time has passed: a value stands while its source is there and reports no change."""
@@ -125,6 +126,7 @@ class FlowRule:
         before: FlowState,
         decided: flow.Decided,
         now: Instant,
+        *,
         status: int | None = None,
         flags: tuple[Flag, ...] = (),
     ) -> None:

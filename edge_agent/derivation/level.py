@@ -239,6 +239,8 @@ def _accepted(spec: Level, state: LevelState, seen: Seen, time: datetime) -> Lev
         since = state.anchor[1] if state.top is not None else state.clipped
         filling = Filling(Refilling.CLIPPED, since, Cause.CLIPPED)
         fresh = replace(fresh, window=window.emptied(state.window), filling=filling, top=None)
+    if state.blind:
+        return replace(fresh, window=replace(fresh.window, recent=(nano,)))
     return replace(fresh, window=window.taken(fresh.window, nano, time, state.last_time))
 
 
@@ -275,9 +277,10 @@ def _fallen(spec: Level, state: LevelState, time: datetime) -> Decided:
         (0, "the reading was false: nothing left"),
     ]
     here = _height(spec, _nano(state.raw))
-    state, found = findings.doubted(spec, state, here, time, Cause.FELL_TOO_FAST, ways, message)
+    state, found = findings.doubted(spec, state, here, time, cause=Cause.FELL_TOO_FAST, ways=ways, message=message)
     again = replace(window.emptied(state.window), recent=(_nano(state.raw),), advanced=time)
-    return replace(state, window=again, filling=Filling(Refilling.BASELINE, time)), found
+    left = max(ways[0][0], 0)
+    return replace(state, window=again, filling=Filling(Refilling.BASELINE, time), away=left), found
 
 
 def _judged(spec: Level, state: LevelState, time: datetime, boundaries: Boundaries) -> Decided:
@@ -312,12 +315,12 @@ def _rising(spec: Level, state: LevelState, time: datetime) -> Decided:
     still = max(spec.settle, spec.window)
     if level <= base or (top is None and level - base < spec.hysteresis and time - since >= spec.settle):
         state = replace(state, anchor=(level, time), top=None)
-    elif top is None and level - base >= spec.hysteresis:
-        state = replace(state, top=(level, time))
-    elif top is not None and 4 * (level - top[0]) >= spec.hysteresis:
+    elif (top is None and level - base >= spec.hysteresis) or (
+        top is not None and 4 * (level - top[0]) >= spec.hysteresis
+    ):
         state = replace(state, top=(level, time))
     elif top is not None and time - top[1] >= still:
-        if level - base >= spec.refill_min:
+        if level - base >= _refill_min(spec, state):
             return findings.refilled(spec, state, level - base, since, time)
         state = replace(state, anchor=(level, time), top=None)
     if state.top is None and level - state.mark >= spec.refill_min:
@@ -325,28 +328,41 @@ def _rising(spec: Level, state: LevelState, time: datetime) -> Decided:
     return state, ()
 
 
+def _refill_min(spec: Level, state: LevelState) -> int:
+    """What a rise must be to be no credit: half of what was taken away may be the container set back."""
+    return min(spec.refill_min, max(state.away // 2, spec.hysteresis)) if state.away else spec.refill_min
+
+
 def _filled(spec: Level, state: LevelState, level: int, time: datetime, filling: Filling) -> Decided:
     """The window is full again: what its level means depends on why it had to fill."""
     before, credit = state.level, state.level - state.mark
-    state = replace(state, filling=None, level=level, level_time=time, top=None)
+    base, since = state.anchor if state.anchor[0] < before else (before, filling.since)
+    full = replace(state, filling=None, level=level, level_time=time, top=None)
     match filling.kind:
         case Refilling.BASELINE:
             mark = level - credit
-            return replace(state, mark=mark, first_raw=-mark, mark_time=time, anchor=(level, time)), ()
+            return replace(full, mark=mark, first_raw=-mark, mark_time=time, anchor=(level, time)), ()
         case Refilling.REBASE:
-            return findings.shifted(spec, state, level - before, filling.since, time, filling.cause or Cause.PAUSED)
+            cause = filling.cause or Cause.PAUSED
+            return findings.shifted(spec, full, level - before, filling.since, time, cause=cause)
         case Refilling.CLIPPED:
-            return findings.unclipped(spec, state, before, filling.since, time)
+            return findings.unclipped(spec, full, base, min(since, filling.since), time)
         case Refilling.RESTORED:
-            return findings.restored(spec, replace(state, level=before), level, time)
-    if _too_far(spec, before - level, time - filling.since):
+            return findings.restored(spec, replace(full, level=before), level, time)
+        case Refilling.BOOK if level - base >= _refill_min(spec, state):
+            return findings.refilled(spec, full, level - base, min(since, filling.since), time)
+        case Refilling.BOOK:
+            return _fell_unseen(spec, full, before, time, filling.since)
+
+
+def _fell_unseen(spec: Level, state: LevelState, before: int, time: datetime, since: datetime) -> Decided:
+    """The level is known again, and no refill: what it fell by meanwhile was used, if that can be."""
+    level = state.level
+    if _too_far(spec, before - level, time - since):
         message = f"{findings.text(spec, before - level)} unseen, more than max_rate allows"
         ways = [(before - level, findings.ran(spec)), (0, "was taken away unused, or the reading was false")]
         left = replace(state, level=before)
-        return findings.doubted(spec, left, level, time, Cause.FELL_TOO_FAST, ways, message)
-    base, since = state.anchor if state.anchor[0] < before else (before, filling.since)
-    if level - base >= spec.refill_min:
-        return findings.refilled(spec, state, level - base, min(since, filling.since), time)
+        return findings.doubted(spec, left, level, time, cause=Cause.FELL_TOO_FAST, ways=ways, message=message)
     state = replace(state, anchor=(level, time))
     if state.mark - level < spec.hysteresis:
         return state, ()

@@ -49,14 +49,17 @@ def booked(spec: Level, state: LevelState, level: int, until: datetime) -> Decid
 
 
 def flushed(spec: Level, state: LevelState, level: int, boundary: datetime) -> Decided:
-    """At a change of the order or posting day: what was used so far belongs to what was before it."""
+    """At a change of the order or posting day: what was used so far belongs to what was before it.
+
+    Less than the hysteresis may be trembling: it stays unbooked, and goes with what is used next.
+    """
     found: tuple[Finding, ...] = ()
-    if level < state.mark:
+    if state.mark - level >= spec.hysteresis:
         state, found = booked(spec, state, level, boundary - _MICROSECOND)
     return replace(state, mark_time=boundary), found
 
 
-def shifted(spec: Level, state: LevelState, by: int, since: datetime, until: datetime, cause: Cause) -> Decided:
+def shifted(spec: Level, state: LevelState, by: int, since: datetime, until: datetime, *, cause: Cause) -> Decided:
     """The level moved `by` and nothing of that was use; what was used meanwhile nobody could see."""
     state = replace(
         state,
@@ -73,13 +76,13 @@ def shifted(spec: Level, state: LevelState, by: int, since: datetime, until: dat
 
 def refilled(spec: Level, state: LevelState, by: int, since: datetime, until: datetime) -> Decided:
     """A rise that is no trembling: recognised by the level, announced or not."""
-    return shifted(spec, state, by, since, until, Cause.REFILL)
+    return shifted(spec, replace(state, away=0), by, since, until, cause=Cause.REFILL)
 
 
 def unclipped(spec: Level, state: LevelState, before: int, since: datetime, until: datetime) -> Decided:
     """The sensor was at its end: a rise is no use, a fall is, and what ran meanwhile was not seen."""
     by = max(state.level - before, 0)
-    state, holes = shifted(spec, state, by, since, until, Cause.CLIPPED)
+    state, holes = shifted(spec, state, by, since, until, cause=Cause.CLIPPED)
     fell = max(before - state.level, 0)
     (hole,) = holes
     if isinstance(hole, Hole) and hole.maximum is not None:
@@ -97,7 +100,7 @@ def restored(spec: Level, state: LevelState, level: int, until: datetime) -> Dec
     message = f"the store was restored: booked down to {text(spec, abs(state.mark))}, shown is {text(spec, abs(level))}"
     if fell > 0:
         ways = [(0, "already booked before the restore"), (fell, f"{ran(spec)} since the restored baseline")]
-        return doubted(spec, state, level, until, Cause.RESTORED, ways, message)
+        return doubted(spec, state, level, until, cause=Cause.RESTORED, ways=ways, message=message)
     begun = replace(new_epoch(state, level, level - (state.level - state.mark), until), restored=False)
     begun = replace(begun, epoch=state.epoch + EPOCH_LEAP)
     if -fell - credit < spec.refill_min:
@@ -115,6 +118,7 @@ def doubted(
     state: LevelState,
     here: int,
     time: datetime,
+    *,
     cause: Cause,
     ways: list[tuple[int, str]],
     message: str,

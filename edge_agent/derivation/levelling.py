@@ -121,7 +121,7 @@ class LevelRule:
             decided = level.out_of_sight(self.spec, state, time, moments, clips=why == "clipped", flags=skipped)
         else:
             decided = level.observe(self.spec, state, level.Seen(raw, at, time), moments)
-        self._take(work, state, decided, at, (reading.status,), flags)
+        self._take(work, state, decided, at, statuses=(reading.status,), flags=flags)
 
     def _raw(self, work: Books, reading: Reading) -> tuple[Decimal | None, str]:
         """The raw reading; None and why where it is none."""
@@ -144,6 +144,7 @@ class LevelRule:
         before: LevelState,
         decided: level.Decided,
         now: Instant,
+        *,
         statuses: tuple[int, ...] = (),
         flags: tuple[Flag, ...] = (),
     ) -> None:

@@ -63,7 +63,8 @@ class LevelState:
     All above `mark` is booked. `level` is the smoothed level at `level_time`, above `mark` by a credit or below by what
     is not booked yet. `lifted` is by how much refills have raised the mark in this epoch: what ran through it is
     `lifted` - `mark` - `first_raw`, from levels alone. `anchor` is where the level stood before a rise, `top` its top
-    while it lasts. `blind`: the last reading was none. `raw` is the last good reading, `raw_before` that at the mark.
+    while it lasts. `away` is in review as taken away: what comes back of it is no credit. `blind`: the last reading was
+    none. `raw` is the last good reading, `raw_before` that at the mark.
     """
 
     epoch: int
@@ -84,6 +85,7 @@ class LevelState:
     top: tuple[int, datetime] | None = None
     filling: Filling | None = None
     fall: Fall | None = None
+    away: int = 0
     blind: bool = False
     clipped: datetime | None = None
     paused: datetime | None = None

@@ -198,6 +198,11 @@ class Evidence(Signal):
         list[Annotated[str, Field(pattern=r"^[a-z][A-Za-z]*$")]],
         Field(description="Why it deserves a second look.", json_schema_extra={"uniqueItems": True}),
     ]
+    conversion: NotRequired[
+        Annotated[
+            str, Field(min_length=1, description="How readings became the quantity, exactly, when it was measured.")
+        ]
+    ]
 
 
 class Line(Closed):

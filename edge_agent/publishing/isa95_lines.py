@@ -114,7 +114,7 @@ class LineBuilder:
 
     def evidence(self, rule: str, evidence: movement.Evidence) -> Evidence:
         """From a booked quantity back to raw readings."""
-        return {
+        built: Evidence = {
             **self.signal(rule),
             "epoch": evidence.epoch,
             "fromPosition": evidence.from_position,
@@ -127,6 +127,9 @@ class LineBuilder:
             "sampleCount": evidence.samples,
             "flags": list(evidence.flags),
         }
+        if evidence.conversion:
+            built["conversion"] = evidence.conversion
+        return built
 
     def signal(self, rule: str) -> Signal:
         """Rule, source and address; the last two only where the map (still) has the rule."""

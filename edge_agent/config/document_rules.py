@@ -19,6 +19,8 @@ from edge_agent.config.leaves import (
     OneOf,
     Rate,
     Ref,
+    Tolerance,
+    UnitName,
     Whole,
 )
 from edge_agent.config.quantities import PER
@@ -34,10 +36,10 @@ LOT_TAG, LOT_WORD = "<tag>", "<word>"
 
 
 class CrossCheckSection(Section):
-    """A second counter of the same flow."""
+    """A second meter of the same flow, in series."""
 
-    tag: Ref = Field(description="The tag of the second counter; it counts up.", examples=["meter.total"])
-    tolerance: Amount = Field(
+    tag: Ref = Field(description="The tag of the second meter.", examples=["meter.total"])
+    tolerance: Tolerance = Field(
         description="What the two may differ by in a period: a share of what ran, or an amount.",
         examples=["4 %", "50 kg"],
     )
@@ -91,14 +93,37 @@ class LevelSection(Section):
     """A level or weight: falls by consumption, rises by refills, trembles."""
 
     tag: Ref = Field(description="The tag of the level.", examples=["tanks.syrup_level"])
-    window: Duration | None = Field(None, description="Smoothing window.", examples=["30 s"])
-    hysteresis: Amount | None = Field(None, description="Less than this is trembling.", examples=["5 L"])
-    refill_min: Amount | None = Field(None, description="Less than this is no refill.", examples=["200 L"])
+    window: Duration | None = Field(None, description="Smoothing window; 30 s.", examples=["30 s"])
+    hysteresis: Amount | None = Field(None, description="Less than this is trembling. Required.", examples=["5 L"])
+    refill_min: Amount | None = Field(
+        None, description="A rise of less is set against later falls. Required.", examples=["200 L"]
+    )
     max_rate: Rate | None = Field(None, description="A faster fall goes to review.", examples=["3 L/s"])
-    settle: Duration | None = Field(None, description="How long a value must stand.", examples=["4 s"])
+    settle: Duration | None = Field(
+        None, description="How long a level must stand after a rise; 1 min.", examples=["4 s"]
+    )
+    hold: Duration | None = Field(
+        None,
+        description="How long a fall faster than max_rate may last before it goes to review; settle.",
+        examples=["5 min"],
+    )
     strapping: list[list[Exact]] | None = Field(
         None, description="Pairs of reading and contents, rising.", examples=[[["0", "0"], ["10", "1250.5"]]]
     )
+    contents: UnitName | None = Field(
+        None, description="Unit of the strapping table's contents; by default the material's.", examples=["L"]
+    )
+    clips_at: Exact | None = Field(
+        None, description="Reading at which the sensor ends; by default the top of the tag's range.", examples=["11950"]
+    )
+    after_flow: Duration | None = Field(
+        None,
+        description="Material still falls so long after a change of order; it belongs to the old one.",
+        examples=["2 s"],
+    )
+    stable: Ref | None = Field(None, description="A bool: only while it is true the scale's reading is one.")
+    tare: Ref | None = Field(None, description="The scale's tare: a change of it is no use.")
+    printed: Ref | None = Field(None, description="A string that the scale prints; kept as evidence.")
     net: Flag = Field(default=False, description="There is unmeasured inflow: the quantity is a net one.")
 
 
@@ -111,6 +136,8 @@ class FlowSection(Section):
     per: Annotated[str, OneOf(*PER)] = Field(description="The unit of time of the flow.", examples=["min"])
     max_gap: Duration = Field(description="A longer gap is an exception, not a guess.", examples=["10 s"])
     max_rate: Rate | None = Field(None, description="More is a spike and no reading.", examples=["80 L/min"])
+    low_cut: Rate | None = Field(None, description="Less is no flow.", examples=["0.2 L/min"])
+    cross_check: CrossCheckSection | None = Field(None, description="A second flow meter in series.")
 
 
 class HandshakeSection(Section):

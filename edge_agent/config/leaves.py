@@ -206,6 +206,10 @@ Amount = Annotated[quantities.Quantity, Leaf(_figure(quantities.quantity), type=
 Rate = Annotated[quantities.Rate, Leaf(_figure(quantities.rate), type="string", pattern=rf"{_AMOUNT}/(s|min|h|d)$")]
 Density = Annotated[quantities.Ratio, Leaf(_figure(quantities.ratio), type="string", pattern=rf"{_AMOUNT}/[^\s/]+$")]
 Lag = Annotated[timedelta | quantities.Quantity, Leaf(_figure(quantities.lag), type="string", pattern=rf"{_AMOUNT}$")]
+Tolerance = Annotated[
+    Decimal | quantities.Quantity,
+    Leaf(_figure(quantities.tolerance), type="string", pattern=rf"(^{_NUMBER} ?%$)|({_AMOUNT}$)"),
+]
 TimeOfDay = Annotated[
     time, Leaf(_texts(quantities.time_of_day), type="string", pattern="^([01][0-9]|2[0-3]):[0-5][0-9]$")
 ]

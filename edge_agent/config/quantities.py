@@ -142,6 +142,16 @@ def lag(text: str) -> timedelta | Quantity:
     return duration(text) if match and match[2] in MICROSECONDS else quantity(text)
 
 
+def tolerance(text: str) -> Decimal | Quantity:
+    """`4 %` as a share of one, or `5 kg`: how far two meters may differ."""
+    if text.endswith("%"):
+        share = positive(text[:-1].rstrip(" ")) / 100
+        if share >= 1:
+            raise Unfit(Code.OUT_OF_RANGE, f"{shown(text)} is no tolerance: all of it", "write it like 4 %")
+        return share
+    return quantity(text)
+
+
 def time_of_day(text: str) -> time:
     """`06:00`, from 00:00 to 23:59."""
     match = _TIME.fullmatch(text)

@@ -142,13 +142,13 @@ def _cross_check(
         return None
     figures = figures.within("cross_check")
     factor = figures.exact("tag", Quantity(tag.scale, tag.unit.name))
-    is_share = check.tolerance.unit == "%"
-    amount = None if is_share else figures.amount("tolerance", check.tolerance)
+    share = Fraction(check.tolerance) if isinstance(check.tolerance, Decimal) else None
+    amount = None if isinstance(check.tolerance, Decimal) else figures.amount("tolerance", check.tolerance)
     other = source.poll if isinstance(source, ModbusSource) else source.sample
-    if factor is None or (amount is None and not is_share):
+    if factor is None or (amount is None and share is None):
         return None
-    share = Fraction(check.tolerance.amount) / 100 if is_share else Fraction(0)
-    return CrossCheck(check.tag, factor, max(sampling, other), check.every or _PERIOD, share, amount or Decimal(0))
+    every = check.every or _PERIOD
+    return CrossCheck(check.tag, factor, max(sampling, other), every, share or Fraction(0), amount or Decimal(0))
 
 
 class _Figures:

@@ -13,7 +13,7 @@ from edge_agent.config.document import CadenceSection, MaterialSection
 from edge_agent.config.findings import shown
 from edge_agent.config.quantities import has_few_decimals
 from edge_agent.config.report import Path, Report
-from edge_agent.config.resolve_units import find_unit
+from edge_agent.config.resolve_units import find_unit, ratio
 from edge_agent.config.tagmap import Cadence, Calendar, CutAt, Material, Unit
 
 ALIGNED = "clock"
@@ -80,12 +80,21 @@ def _check_density(section: MaterialSection, units: dict[str, Unit], report: Rep
         report.error(path, Code.NOT_CONVERTIBLE, message, "write it like 1.29 kg/L")
 
 
-def bridges(section: MaterialSection | None, one: Unit, other: Unit, units: dict[str, Unit]) -> bool:
-    """Whether the material's density leads from one unit to the other."""
-    if section is None or section.density is None:
-        return False
-    ends = (units.get(section.density.unit), units.get(section.density.per))
-    return {one.base, other.base} == {unit.base for unit in ends if unit is not None}
+def conversion(
+    report: Report, path: Path, section: MaterialSection | None, *, one: Unit, other: Unit, units: dict[str, Unit]
+) -> Fraction | None:
+    """How much of `other` one of `one` is, by their base or by the material's density; None where reported."""
+    density = None if section is None else section.density
+    if one.base == other.base or density is None:
+        return ratio(report, path, one, other)
+    above, below = units.get(density.unit), units.get(density.per)
+    if above is None or below is None:
+        return None
+    if (one.base, other.base) == (below.base, above.base):
+        return one.factor / below.factor * Fraction(density.amount) * above.factor / other.factor
+    if (one.base, other.base) == (above.base, below.base):
+        return one.factor / above.factor / Fraction(density.amount) * below.factor / other.factor
+    return ratio(report, path, one, other)
 
 
 def resolve_cadences(

@@ -19,16 +19,17 @@ from edge_agent.config.resolve_context import (
     check_former_names,
     check_lot_places,
     find_tag,
-    typed_tag,
 )
 from edge_agent.config.resolve_counters import check_siblings, resolve_counter
-from edge_agent.config.resolve_materials import bridges
-from edge_agent.config.resolve_signals import check_flow, check_level, resolve_handshake
+from edge_agent.config.resolve_flows import resolve_flow
+from edge_agent.config.resolve_levels import resolve_level
+from edge_agent.config.resolve_materials import conversion
+from edge_agent.config.resolve_signals import resolve_handshake
 from edge_agent.config.resolve_tags import NUMBER_TYPES, WHOLE_TYPES
-from edge_agent.config.resolve_units import convert, ratio
-from edge_agent.config.signals import Counter, Direction, Handshake
+from edge_agent.config.resolve_units import convert
+from edge_agent.config.signals import PER_UNIT, Counter, Direction, Handshake, Signal
 from edge_agent.config.support import RUN_EVENTS
-from edge_agent.config.tagmap import Cadence, LotWay, Material, Pause, Rule, Tag, Unproven
+from edge_agent.config.tagmap import Cadence, LotWay, Material, Pause, Rule, Tag, Unit, Unproven
 from edge_agent.model.reading import TagRef
 
 _SIDES: dict[str, frozenset[str]] = {
@@ -68,16 +69,11 @@ def _rule(name: str, section: RuleSection, world: World) -> Rule | None:
     cadence = _cadence(section, material, world, path)
     _check_sides(section, world.report, path)
     check_context(section, material, world, path)
-    signal = _signal(section, world, path)
-    if material is None:
-        return None
-    measured = _measured(section, world, path)
-    factor = None if measured is None else _factor(measured[0], material, world, measured[1], signal)
-    if signal is None or cadence is None or factor is None or measured is None or measured[0].unit is None:
-        return None
+    found = _signal(section, material, world, path)
     event = RUN_EVENTS.get(section.event)
-    if event is None:
+    if material is None or found is None or cadence is None or event is None:
         return None
+    signal, factor, source_unit = found
     terms = world.draft.cadence[cadence.name]
     max_qty = _max_qty(terms, cadence, material, world)
     return Rule(
@@ -86,7 +82,7 @@ def _rule(name: str, section: RuleSection, world: World) -> Rule | None:
         material=material,
         signal=signal,
         factor=factor,
-        source_unit=measured[0].unit,
+        source_unit=source_unit,
         cadence=cadence,
         from_=section.from_,
         to=section.to,
@@ -99,7 +95,7 @@ def _rule(name: str, section: RuleSection, world: World) -> Rule | None:
         operator=section.operator,
         container=section.container if section.handshake is None else None,
         lot_from=_lot_from(section),
-        lag=_lag(section, measured[0], world, path),
+        lag=_lag(section, signal, source_unit, world, path),
         only_while=section.only_while,
         pause=_pause(section),
     )
@@ -115,14 +111,13 @@ def _pause(section: RuleSection) -> Pause | None:
     return None if pause is None else Pause(pause.when, pause.on_resume == "rebase")
 
 
-def _lag(section: RuleSection, tag: Tag, world: World, path: Path) -> timedelta | int:
-    """The lag as a time, or in raw units of the counter, rounded up to whole ones."""
+def _lag(section: RuleSection, signal: Signal, unit: Unit, world: World, path: Path) -> timedelta | int:
+    """The lag as a time, or in positions of the signal, rounded up to whole ones."""
     if not isinstance(section.lag, Quantity):
         return section.lag or timedelta(0)
-    if tag.unit is None:
-        return timedelta(0)
-    amount = convert(world.report, (*path, "lag"), section.lag, tag.unit, world.units)
-    return timedelta(0) if amount is None else ceil(amount / Fraction(tag.scale))
+    amount = convert(world.report, (*path, "lag"), section.lag, unit, world.units)
+    position = Fraction(signal.grain) * Fraction(world.tags[signal.measured].scale)
+    return timedelta(0) if amount is None else ceil(amount / position)
 
 
 def _max_qty(section: CadenceSection, cadence: Cadence, material: Material, world: World) -> Decimal | None:
@@ -165,7 +160,11 @@ def _check_sides(section: RuleSection, report: Report, path: Path) -> None:
         report.error((*path, "to"), Code.SIDES, "it moves to where it is", "name two locations")
 
 
-def _signal(section: RuleSection, world: World, path: Path) -> Counter | Handshake | None:
+_Found = tuple[Signal, Fraction, Unit]
+"""A signal, what one position of it is in the material's unit, and the unit that its evidence is in."""
+
+
+def _signal(section: RuleSection, material: Material | None, world: World, path: Path) -> _Found | None:
     given = [key for key in SIGNALS if getattr(section, key) is not None]
     if not given:
         message = f"the rule has no signal: {one_of(SIGNALS)}"
@@ -178,31 +177,44 @@ def _signal(section: RuleSection, world: World, path: Path) -> Counter | Handsha
         if section.quantity is not None:
             message = "`quantity` is read together with a handshake's trigger, and there is none"
             world.report.error((*path, "quantity"), Code.CONFLICT, message, "remove it", key=True)
-        return _meter(section, world, path)
-    return resolve_handshake(section, section.handshake, world, path)
+        if section.counter is None:
+            return None if material is None else _vessel(section, material, world, path)
+        return _counted(section, _counter(section, world, path), material, world, path)
+    return _counted(section, resolve_handshake(section, section.handshake, world, path), material, world, path)
 
 
-def _meter(section: RuleSection, world: World, path: Path) -> Counter | None:
-    """A counter; a level or flow is checked, and not run."""
-    if section.counter is not None:
-        place = (*path, "counter")
-        tag = find_tag(world, (*place, "tag"), section.counter.tag)
-        check_siblings(section.counter, tag, world, place)
-        _check_direction(section, section.counter, world, place)
-        source = world.sources.get(section.counter.tag.source)
-        if tag is None or source is None:
-            return None
-        return resolve_counter(section.counter, tag, source, world, place)
-    for key, meter in (("level", section.level), ("flow", section.flow)):
-        if meter is None:
-            continue
-        needed = f"a {key} is a number"
-        tag = typed_tag(world, (*path, key, "tag"), meter.tag, NUMBER_TYPES, needed)
-        if tag is not None and section.level is not None:
-            check_level(section.level, tag, world, (*path, key))
-        elif tag is not None and section.flow is not None:
-            check_flow(section.flow, tag, world, (*path, key))
-    return None
+def _counted(
+    section: RuleSection, signal: Counter | Handshake | None, material: Material | None, world: World, path: Path
+) -> _Found | None:
+    """What is counted has one exact factor."""
+    measured = None if material is None else _measured(section, world, path)
+    if material is None or measured is None or measured[0].unit is None:
+        return None
+    factor = _factor(measured[0], material, world, measured[1], signal)
+    return None if signal is None or factor is None else (signal, factor, measured[0].unit)
+
+
+def _vessel(section: RuleSection, material: Material, world: World, path: Path) -> _Found | None:
+    """What is measured is rounded to a position once; that is exact from there on."""
+    found: tuple[Signal, Unit] | None = None
+    if section.level is not None:
+        found = resolve_level(section, section.level, material, world, (*path, "level"))
+    elif section.flow is not None:
+        found = resolve_flow(section.flow, material, world, (*path, "flow"))
+    return None if found is None else (found[0], Fraction(1, PER_UNIT), found[1])
+
+
+def _counter(section: RuleSection, world: World, path: Path) -> Counter | None:
+    if section.counter is None:
+        return None
+    place = (*path, "counter")
+    tag = find_tag(world, (*place, "tag"), section.counter.tag)
+    check_siblings(section.counter, tag, world, place)
+    _check_direction(section, section.counter, world, place)
+    source = world.sources.get(section.counter.tag.source)
+    if tag is None or source is None:
+        return None
+    return resolve_counter(section.counter, tag, source, world, place)
 
 
 def _check_direction(section: RuleSection, counter: CounterSection, world: World, path: Path) -> None:
@@ -217,9 +229,7 @@ def _measured(section: RuleSection, world: World, path: Path) -> tuple[Tag, Path
     if section.handshake is not None:
         ref, place = section.quantity, (*path, "quantity")
     else:
-        meters = {"counter": section.counter, "level": section.level, "flow": section.flow}
-        key, meter = next(((key, meter) for key, meter in meters.items() if meter is not None), ("", None))
-        ref, place = (None if meter is None else meter.tag), (*path, key, "tag")
+        ref, place = (None if section.counter is None else section.counter.tag), (*path, "counter", "tag")
     tag = None if ref is None else world.tags.get(ref)
     if tag is None or tag.type not in NUMBER_TYPES:
         return None
@@ -234,9 +244,10 @@ def _factor(
     tag: Tag, material: Material, world: World, path: Path, signal: Counter | Handshake | None
 ) -> Fraction | None:
     """One position in the material's unit, exactly; with at most nine decimals, which a booked quantity has."""
-    if tag.unit is None or bridges(world.draft.materials.get(material.number), tag.unit, material.unit, world.units):
+    section = world.draft.materials.get(material.number)
+    if tag.unit is None:
         return None
-    unit_factor = ratio(world.report, path, tag.unit, material.unit)
+    unit_factor = conversion(world.report, path, section, one=tag.unit, other=material.unit, units=world.units)
     if unit_factor is None:
         return None
     grain = Decimal(1) if signal is None else signal.grain

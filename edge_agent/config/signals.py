@@ -1,7 +1,7 @@
-"""What proves a movement, as frozen references: counters and handshakes (derivation.md).
+"""What proves a movement, as frozen references: counters, levels, flows and handshakes (derivation.md).
 
-Figures of counters are counts (see `Counter`), those of handshakes raw units; times are seconds. The loader has
-converted them.
+Figures of counters are counts (see `Counter`), those of levels and flows positions: `PER_UNIT` of them are one unit of
+the material; those of handshakes are raw units. Times are seconds. The loader has converted them.
 """
 
 from __future__ import annotations
@@ -11,8 +11,17 @@ from datetime import timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
 from enum import StrEnum
 from fractions import Fraction
+from itertools import pairwise
 
 from edge_agent.model.reading import TagRef
+
+PER_UNIT = 10**6
+"""Positions of a level or flow in one unit of its material: a measured quantity is stated to the millionth.
+
+A reading is rounded to that once; what ran is the difference of two positions, so that nothing ever adds up.
+"""
+PER_RAW = 10**9
+"""Parts of a raw unit that a level is smoothed in."""
 
 
 class Resets(StrEnum):
@@ -164,5 +173,103 @@ class Handshake:
         return Decimal(1)
 
 
-Signal = Counter | Handshake
+@dataclass(frozen=True, slots=True)
+class Level:
+    """A level or weight, in positions of the material's contents (see `PER_UNIT`); `max_rate` is positions a second.
+
+    `table` are raw readings and the contents they mean, both rising: two points at least, straight lines between them.
+    Readings that it does not cover, and those at an end where the sensor is `blind_below` or `blind_above`, are none.
+    `rises`: production into a tank, what rises counts; else what falls does.
+    """
+
+    tag: TagRef
+    sampling: timedelta
+    window: timedelta
+    settle: timedelta
+    hold: timedelta
+    hysteresis: int
+    refill_min: int
+    table: tuple[tuple[Fraction, Fraction], ...]
+    unit: str
+    conversion: str
+    grain: Decimal
+    bounded: bool = False
+    max_rate: Fraction | None = None
+    blind_below: Fraction | None = None
+    blind_above: Fraction | None = None
+    after_flow: timedelta = timedelta(0)
+    rises: bool = False
+    net: bool = False
+    stable: TagRef | None = None
+    tare: TagRef | None = None
+    printed: TagRef | None = None
+
+    @property
+    def measured(self) -> TagRef:
+        """The tag whose value becomes the quantity."""
+        return self.tag
+
+    @property
+    def watched(self) -> TagRef:
+        """The tag whose change is the evidence."""
+        return self.tag
+
+    def covers(self, raw: int | Decimal) -> bool:
+        """Whether the table says what a raw reading means."""
+        return not self.bounded or self.table[0][0] <= raw <= self.table[-1][0]
+
+    def contents(self, raw: Fraction) -> int:
+        """The contents at a raw reading, in positions; beyond a table's ends they go on as they did."""
+        for (one, low), (two, high) in pairwise(self.table):
+            if raw <= two or two == self.table[-1][0]:
+                return round(low + (high - low) * (raw - one) / (two - one))
+        raise AssertionError("a table has two points at least")
+
+
+@dataclass(frozen=True, slots=True)
+class FlowCheck:
+    """A second meter in series: over each stretch of `over` the two may differ by `share` of the larger, or `amount`.
+
+    `rate` is as in `Flow`; `amount` is in positions.
+    """
+
+    tag: TagRef
+    rate: Fraction
+    over: timedelta
+    share: Fraction = Fraction(0)
+    amount: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """A rate of flow. `rate` times a raw reading is millionths of a position (see `PER_UNIT`) a second.
+
+    `max_rate` and `low_cut` are in those; less than `low_cut` is none. `by_exception`: the source reports what changes,
+    so while it is silent the value stands.
+    """
+
+    tag: TagRef
+    sampling: timedelta
+    max_gap: timedelta
+    rate: Fraction
+    unit: str
+    conversion: str
+    grain: Decimal
+    by_exception: bool = False
+    max_rate: int | None = None
+    low_cut: int = 0
+    check: FlowCheck | None = None
+
+    @property
+    def measured(self) -> TagRef:
+        """The tag whose value becomes the quantity."""
+        return self.tag
+
+    @property
+    def watched(self) -> TagRef:
+        """The tag whose change is the evidence."""
+        return self.tag
+
+
+Signal = Counter | Handshake | Level | Flow
 """What proves a movement."""

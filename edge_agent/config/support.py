@@ -34,10 +34,7 @@ def _is(*words: str) -> Callable[[str], bool]:
 
 
 NOT_RUN = (
-    Feature(Code.NOT_RUN_MATERIAL, "density", "materials/*/density"),
     Feature(Code.NOT_RUN_EVENT, "this event", "movements/*/event", _other_than(*RUN_EVENTS)),
-    Feature(Code.NOT_RUN_SIGNAL, "level rules", "movements/*/level"),
-    Feature(Code.NOT_RUN_SIGNAL, "flow rules", "movements/*/flow"),
     Feature(
         Code.NOT_RUN_SIGNAL,
         "handshakes other than the transaction counter",

@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 
 from edge_agent.config.conditions import Condition
 from edge_agent.config.mqtt_reference import Mqtt
-from edge_agent.config.signals import Signal
+from edge_agent.config.signals import Flow, Level, Signal
 from edge_agent.model.movement import EventType
 from edge_agent.model.reading import TagRef
 
@@ -326,6 +326,13 @@ class Rule:
     def pipe(self) -> int:
         """Raw units that are in the pipe; none where the lag is a time."""
         return 0 if isinstance(self.lag, timedelta) else self.lag
+
+    @property
+    def conversion(self) -> str:
+        """What positions of the signal were multiplied with, exactly: lines of different ones are never added up."""
+        if isinstance(self.signal, Level | Flow):
+            return self.signal.conversion
+        return f"1 = {self.factor} {self.material.unit.name}"
 
 
 @dataclass(frozen=True, slots=True)

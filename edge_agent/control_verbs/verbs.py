@@ -56,7 +56,7 @@ class Verbs:
     async def status(self, _request: Mapping[str, Any], _asker: str) -> Mapping[str, Any]:
         """How the running agent stands: components, rules with the last raw value settled, streams, counts."""
         rules = self._pipeline.state.rules
-        held = [name for name, rule in rules.items() if rule.signal is not None and rule.signal.waits]
+        held = [name for name, rule in rules.items() if rule.signal is not None and rule.signal.held]
         last = {
             name: rule.signal.shown
             for name, rule in sorted(rules.items())

@@ -113,17 +113,18 @@ class Books:
         return Key(rule.name, rule.event, rule.material.number, order, *places, container, lot, operator)
 
     def line(self, rule: Rule, key: Key, raw: int | Decimal, proof: Evidence) -> Line:
-        """A line of `raw` units of the rule's tag, over the interval that its proof states."""
+        """A line of `raw` positions of the rule's signal, over the interval that its proof states."""
         tag = self.map.tags[rule.signal.measured]
+        source = raw * rule.signal.grain * tag.scale
         return Line(
             key,
             exact(raw, rule.factor),
             rule.material.unit.name,
-            raw * rule.signal.grain * tag.scale,
+            source if source == round(source, 9) else round(source, 9),
             rule.source_unit.name,
             proof.first_time,
             proof.last_time,
-            proof,
+            replace(proof, conversion=rule.conversion),
         )
 
     def book(self, rule: Rule, line: Line) -> None:
@@ -362,7 +363,7 @@ def _merge(rule: Rule, last: Line, line: Line) -> Line | None:
     """
     ours, theirs = last.evidence, line.evidence
     follows = ours.epoch == theirs.epoch and ours.to_position == theirs.from_position
-    measured_alike = (last.unit, last.source_unit) == (line.unit, line.source_unit)
+    measured_alike = (last.unit, last.source_unit, ours.conversion) == (line.unit, line.source_unit, theirs.conversion)
     apart = isinstance(rule.signal, Handshake) and last.key.container is not None
     if not follows or last.key != line.key or apart or not measured_alike:
         return None
@@ -377,6 +378,7 @@ def _merge(rule: Rule, last: Line, line: Line) -> Line | None:
         raw_after=theirs.raw_after,
         status_codes=tuple(dict.fromkeys((*ours.status_codes, *theirs.status_codes))),
         flags=_union(ours.flags, theirs.flags),
+        conversion=ours.conversion,
     )
     return Line(
         last.key,

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import date, datetime, timedelta
 from itertools import groupby
 
-from edge_agent.config.signals import Counter
+from edge_agent.config.signals import Counter, Flow, Level
 from edge_agent.config.tagmap import CutAt, LotWay, Rule
 from edge_agent.derivation import lots
 from edge_agent.derivation.booking import Books
@@ -111,8 +111,14 @@ def _cut_ended(work: Books, rules: Sequence[Rule], now: datetime, parts: Sequenc
 
 def _last_count(rule: Rule) -> timedelta:
     """How long after its order has ended a rule may still book for it: the reading that straddles, held if doubtful."""
-    spec = rule.signal
-    return 2 * spec.sampling + spec.settle if isinstance(spec, Counter) else timedelta(0)
+    match rule.signal:
+        case Counter() as spec:
+            return 2 * spec.sampling + spec.settle
+        case Level() as level:
+            return 2 * level.sampling + level.window + level.after_flow
+        case Flow() as flow:
+            return 2 * flow.max_gap
+    return timedelta(0)
 
 
 def _has_ended(work: Books, rule: Rule, line: Line, now: datetime) -> bool:

@@ -148,7 +148,7 @@ class CounterRule:
         state = self.state(work)
         if state is not None:
             order = self.rule.order
-            due = work.state.orders[order].history[-1][1] if what == Resets.ORDER and order is not None else None
+            due = work.state.contexts[order].history[-1][1] if what == Resets.ORDER and order is not None else None
             self._keep_changed(work, state, with_sign(self.spec, state, what, due))
 
     def returned(self, work: Books) -> None:

@@ -13,7 +13,7 @@ from datetime import datetime
 from itertools import groupby
 
 from edge_agent.config.conditions import Condition
-from edge_agent.config.signals import Counter, Handshake, Resets
+from edge_agent.config.signals import Counter, Flow, Handshake, Level, Resets
 from edge_agent.config.tagmap import Rule, TagMap
 from edge_agent.derivation import cadence, confirming, counter_terms
 from edge_agent.derivation.booking import Books
@@ -22,9 +22,11 @@ from edge_agent.derivation.context import context_tags, leaves_out, parts_of, wi
 from edge_agent.derivation.counting import CounterRule
 from edge_agent.derivation.enrich import event_time
 from edge_agent.derivation.entering import enter
+from edge_agent.derivation.flowing import FlowRule
 from edge_agent.derivation.gating import Gates
 from edge_agent.derivation.inherit import inherit
 from edge_agent.derivation.late import Change, turned_late
+from edge_agent.derivation.levelling import LevelRule
 from edge_agent.derivation.meter import Meter, Pausable
 from edge_agent.derivation.steady import Steady, run_on
 from edge_agent.model.confirmation import Block, Released
@@ -68,7 +70,12 @@ class Engine:
             self._by_cadence[rule.cadence.name].append(rule)
         self._context_tags = frozenset(tag for rule in rules for tag in context_tags(rule))
         self._gates = Gates(tag_map)
-        self._first = frozenset({*self._context_tags, *self._by_epoch_tag, *self._gates.tags})
+        stable = (rule.signal.stable for rule in rules if isinstance(rule.signal, Level))
+        self._first = frozenset(
+            {*self._context_tags, *self._by_epoch_tag, *self._gates.tags, *(tag for tag in stable if tag is not None)}
+        )
+        flows = (one for one in self._meters.values() if isinstance(one, FlowRule))
+        self._flow_tags = frozenset(tag for one in flows for tag in one.tags)
 
     def handshake_sources(self) -> dict[str, str]:
         """The source that each handshake rule's acknowledgements go to."""
@@ -95,16 +102,26 @@ class Engine:
         return work.outcome
 
     def _context_first(self, inputs: Iterable[Input]) -> Iterator[Input]:
-        """The inputs as they came, but within a delivery context, conditions and epoch tags come first.
+        """The inputs as they came; within a delivery context, conditions and signs come first, flows by source time.
 
         What was stamped alike (all of it after a restart) has no order of its own; an order's time is its own anyway.
         """
         for received, together in groupby(inputs, key=_delivered):
             delivery = list(together)
-            yield from delivery if received is None else sorted(delivery, key=self._is_no_context)
+            if received is not None:
+                delivery.sort(key=self._is_no_context)
+                self._sort_flows(delivery)
+            yield from delivery
 
     def _is_no_context(self, item: Input) -> bool:
         return not (isinstance(item, Reading) and item.tag in self._first)
+
+    def _sort_flows(self, delivery: list[Input]) -> None:
+        """Put the readings of flows in the order of their source time, in the places that they have."""
+        queued = [(n, one) for n, one in enumerate(delivery) if isinstance(one, Reading) and one.tag in self._flow_tags]
+        in_time = sorted((one for _, one in queued), key=_source_time)
+        for (place, _), reading in zip(queued, in_time, strict=True):
+            delivery[place] = reading
 
     def _step(self, work: Books, item: Input) -> None:
         match item:
@@ -242,6 +259,10 @@ def _meter(rule: Rule) -> Meter | None:
     match rule.signal:
         case Counter():
             return CounterRule(rule, rule.signal)
+        case Level():
+            return LevelRule(rule, rule.signal)
+        case Flow():
+            return FlowRule(rule, rule.signal)
         case _:
             return None
 
@@ -249,6 +270,10 @@ def _meter(rule: Rule) -> Meter | None:
 def _delivered(item: Input) -> Instant | None:
     """The delivery that an item came with; None for what comes by itself."""
     return item.received if isinstance(item, Reading | Block) else None
+
+
+def _source_time(reading: Reading) -> datetime:
+    return reading.source_time or reading.received.wall
 
 
 def _received(work: Books, name: str, received: Instant) -> SourceState:

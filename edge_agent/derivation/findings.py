@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from decimal import Decimal
 
 from edge_agent.model.movement import Cause, Flag
 from edge_agent.model.value import value
@@ -20,8 +21,8 @@ class Delta:
     to_position: int
     since: datetime
     until: datetime
-    raw_before: int | str
-    raw_after: int | str
+    raw_before: int | Decimal | str
+    raw_after: int | Decimal | str
     samples: int
     flags: tuple[Flag, ...] = ()
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from edge_agent.config.signals import Counter
+from edge_agent.config.signals import Counter, Handshake
 from edge_agent.config.tagmap import Rule, TagMap
 from edge_agent.derivation.booking import Books
+from edge_agent.model.measured import FlowState, LevelState
 from edge_agent.model.outcome import EpochMark, Outcome
-from edge_agent.model.state import CounterState, HandshakeState, RuleState, State
+from edge_agent.model.state import CounterState, HandshakeState, RuleState, SignalState, State
 
 
 def inherit(tag_map: TagMap, state: State) -> Outcome:
@@ -28,18 +29,23 @@ def inherit(tag_map: TagMap, state: State) -> Outcome:
     return work.outcome
 
 
-def _begun(work: Books, rule: Rule, known: RuleState) -> CounterState | HandshakeState | None:
+def _begun(work: Books, rule: Rule, known: RuleState) -> SignalState | None:
+    after: SignalState
     match known.signal:
         case CounterState() as before:
-            after: CounterState | HandshakeState = replace(
-                before, epoch=before.epoch + 1, first_raw=before.last_raw, wraps=0
-            )
             first = before.last_raw
+            after = replace(before, epoch=before.epoch + 1, first_raw=first, wraps=0)
         case HandshakeState() as done:
-            after = replace(done, epoch=done.epoch + 1, first_number=done.latest, wraps=0)
             first = done.latest
+            after = replace(done, epoch=done.epoch + 1, first_number=first, wraps=0)
+        case LevelState() as level:
+            first = -level.mark
+            after = replace(level, epoch=level.epoch + 1, first_raw=first, lifted=0)
+        case FlowState() as flow:
+            first = flow.last_raw
+            after = replace(flow, epoch=flow.epoch + 1, first_raw=first)
         case None:
             return None
-    modulus = (rule.signal.modulus or 0) if isinstance(rule.signal, Counter) else rule.signal.modulus
+    modulus = (rule.signal.modulus or 0) if isinstance(rule.signal, Counter | Handshake) else 0
     work.outcome.epochs[rule.name, after.epoch] = EpochMark(rule.name, after.epoch, first, first, 0, modulus)
     return after

@@ -50,6 +50,7 @@ class Steady:
     contexts: tuple[TagRef, ...] = ()
     gates: tuple[tuple[str, bool], ...] = ()
     lot: TagRef | None = None
+    conversion: str = ""
 
     @classmethod
     def of(cls, rule: Rule, tag_map: TagMap) -> Steady | None:
@@ -81,6 +82,7 @@ class Steady:
             contexts=tuple(tag for tag in (rule.order, rule.lot_tag) if tag is not None),
             lot=rule.lot_tag,
             gates=tuple(_gates(rule)),
+            conversion=rule.conversion,
         )
 
 
@@ -195,6 +197,7 @@ class Run:
             and key.event is rule.event
             and (key.from_, key.to, key.container, key.rule) == (rule.from_, rule.to, None, rule.name)
             and (line.unit, line.source_unit) == (rule.material.unit.name, rule.source_unit.name)
+            and proof.conversion == self.one.conversion
             and proof.epoch == self.state.epoch
             and proof.to_position == self.state.last_raw + self.state.wraps * self.one.modulus
         )
@@ -251,6 +254,7 @@ class Run:
                 str(self.raw),
                 proof.status_codes,
                 proof.flags,
+                proof.conversion,
             ),
         )
 

@@ -49,6 +49,7 @@ class Flag(StrEnum):
     CUT_TO_PRECISION = "cutToPrecision"
     MANUAL_ENTRY = "manualEntry"
     LOT_UNKNOWN = "lotUnknown"
+    NET = "net"
 
 
 @value
@@ -72,7 +73,10 @@ class Key:
 
 @value
 class Evidence:
-    """From a booked quantity back to raw readings. Positions are raw units, unrolled within the epoch."""
+    """From a booked quantity back to raw readings. Positions are raw units, unrolled within the epoch.
+
+    `conversion` says what they were multiplied with, exactly: quantities of different conversions are never added up.
+    """
 
     epoch: int
     from_position: int
@@ -84,6 +88,7 @@ class Evidence:
     raw_after: str
     status_codes: tuple[int, ...] = ()
     flags: tuple[Flag, ...] = ()
+    conversion: str = ""
 
 
 @value
@@ -137,13 +142,20 @@ class Cause(StrEnum):
     RESET = "reset"
     FINAL_TOTAL = "final-total"
     SATURATED = "saturated"
-    CROSS_CHECK = "cross-check"
     PRESET = "preset"
     SKIPPED_NUMBERS = "skipped-numbers"
     NUMBER_FELL = "number-fell"
     CONFLICT = "conflict"
     IN_DOUBT = "in-doubt"
     FAILED_CHECK = "failed-check"
+    REFILL = "refill"
+    PAUSED = "paused"
+    TARE = "tare"
+    CLIPPED = "clipped"
+    FELL_TOO_FAST = "fell-too-fast"
+    CONVERSION = "conversion"
+    NOT_SEEN = "not-seen"
+    CROSS_CHECK = "cross-check"
 
 
 @value

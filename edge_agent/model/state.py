@@ -12,6 +12,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, TypeVar
 
+from edge_agent.model.measured import FlowState, LevelState
 from edge_agent.model.movement import Key, Line
 from edge_agent.model.reading import Instant, Link, Quality, Scalar, TagRef
 from edge_agent.model.value import value
@@ -113,6 +114,11 @@ class CounterState:
         return self.hold is not None
 
     @property
+    def held(self) -> bool:
+        """Whether a value is in doubt."""
+        return self.hold is not None
+
+    @property
     def shown(self) -> int:
         """The last value booked, as the device shows it."""
         return self.last_raw
@@ -141,12 +147,17 @@ class HandshakeState:
         return False
 
     @property
+    def held(self) -> bool:
+        """Whether a value is in doubt."""
+        return False
+
+    @property
     def shown(self) -> int:
         """The latest number, as the device shows it."""
         return self.latest
 
 
-SignalState = CounterState | HandshakeState
+SignalState = CounterState | HandshakeState | LevelState | FlowState
 """What the signal of a rule remembers."""
 
 

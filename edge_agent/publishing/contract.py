@@ -169,6 +169,16 @@ _PLACED: dict[str, Any] = {
 
 
 @with_config(ConfigDict(extra="forbid", json_schema_extra=_PLACED))
+class Conversion(Closed):
+    """By what a quantity was converted."""
+
+    conversion: NotRequired[
+        Annotated[
+            str, Field(min_length=1, description="How readings became the quantity, exactly, when it was measured.")
+        ]
+    ]
+
+
 class Signal(Closed):
     """The rule and where its signal comes from: the node or register of its counter or trigger."""
 
@@ -182,7 +192,7 @@ class Signal(Closed):
 
 
 @with_config(ConfigDict(extra="forbid", json_schema_extra=_PLACED))
-class Evidence(Signal):
+class Evidence(Signal, Conversion):
     """From a booked quantity back to raw readings; positions are raw units, unrolled within the epoch."""
 
     epoch: int

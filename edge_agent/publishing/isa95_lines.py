@@ -11,6 +11,7 @@ from edge_agent.model import movement
 from edge_agent.model.movement import Key
 from edge_agent.publishing.contract import (
     ConsumedLine,
+    Conversion,
     Evidence,
     LocatedLine,
     MovedFromLine,
@@ -114,6 +115,7 @@ class LineBuilder:
 
     def evidence(self, rule: str, evidence: movement.Evidence) -> Evidence:
         """From a booked quantity back to raw readings."""
+        conversion: Conversion = {"conversion": evidence.conversion} if evidence.conversion else {}
         return {
             **self.signal(rule),
             "epoch": evidence.epoch,
@@ -126,6 +128,7 @@ class LineBuilder:
             "rawAfter": evidence.raw_after,
             "sampleCount": evidence.samples,
             "flags": list(evidence.flags),
+            **conversion,
         }
 
     def signal(self, rule: str) -> Signal:

@@ -10,6 +10,7 @@ from typing import Any
 import aiosqlite
 from pydantic import TypeAdapter
 
+from edge_agent.model.measured import FlowState, LevelState
 from edge_agent.model.reading import Scalar, TagRef
 from edge_agent.model.state import (
     CadenceState,
@@ -39,6 +40,8 @@ class _StoredRule:
     rule: RuleState
     counter: CounterState | None = None
     handshake: HandshakeState | None = None
+    level: LevelState | None = None
+    flow: FlowState | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +107,7 @@ def decoded(kind: str, body: str) -> Any:
     stored = _CODECS[kind].validate_json(body)
     match stored:
         case _StoredRule():
-            return replace(stored.rule, signal=stored.counter or stored.handshake)
+            return replace(stored.rule, signal=stored.counter or stored.handshake or stored.level or stored.flow)
         case _StoredTag(type=str() as type_):
             return replace(stored.tag, value=_SCALARS[type_](stored.text))
         case _StoredTag():
@@ -165,6 +168,10 @@ def _stored_rule(rule: RuleState) -> _StoredRule:
             return _StoredRule(bare, counter=rule.signal)
         case HandshakeState():
             return _StoredRule(bare, handshake=rule.signal)
+        case LevelState():
+            return _StoredRule(bare, level=rule.signal)
+        case FlowState():
+            return _StoredRule(bare, flow=rule.signal)
         case None:
             return _StoredRule(bare)
 

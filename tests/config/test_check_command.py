@@ -92,7 +92,7 @@ def test_warnings_alone_are_no_failure_unless_strict(
     path.write_text(full_line)
     lenient = checked(run, app, path)
     assert lenient.exit_code == 0
-    assert f"{path}:36:64: warning EA-1904 valid, but not run by this version: density" in lenient.stdout
+    assert f"{path}:36:88: warning EA-1904 valid, but not run by this version: lot-tracked materials" in lenient.stdout
     assert lenient.stdout.endswith(f"{path}: ok, 12 tags, 4 rules\n")
     assert checked(run, app, path, "--strict").exit_code == 3
 

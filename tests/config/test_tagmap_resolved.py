@@ -118,7 +118,6 @@ def test_the_complete_example_is_valid_and_what_is_not_run_is_named(full_line: s
     assert loaded.errors == ()
     assert loaded.unsupported == loaded.findings
     assert [(finding.code[-2:], finding.message.rpartition(": ")[2]) for finding in loaded.unsupported] == [
-        ("04", "density"),
         ("09", "once_per"),
     ]
     assert (loaded.tags, loaded.rules) == (12, 4)
@@ -234,8 +233,6 @@ def test_a_rules_words_and_where_their_defaults_come_from(bottling_line: str, lo
 @pytest.mark.parametrize(
     ("edit", "what"),
     [
-        (("counter: " + COUNTER, "level: {tag: filler.preforms_in, refill_min: 5 pcs}"), "level rules"),
-        (("counter: " + COUNTER, "flow: {tag: filler.preforms_in, per: min, max_gap: 5 s}"), "flow rules"),
         (("event: consumed", "event: scrapped"), "this event"),
     ],
 )

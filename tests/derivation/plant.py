@@ -13,7 +13,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from edge_agent.config.mqtt_reference import Mqtt
-from edge_agent.config.signals import Counter, Handshake
+from edge_agent.config.signals import Counter, Flow, Handshake, Level
 from edge_agent.config.tagmap import (
     Buffer,
     Cadence,
@@ -105,7 +105,8 @@ def handshake(*, cadence: Cadence = AT_ONCE, modulus: int = 1 << 32, **changes: 
 def tag_map(*rules: Rule, ranges: dict[TagRef, tuple[Decimal, Decimal]] | None = None) -> TagMap:
     """A map of these rules alone."""
     refs = {COUNT, ORDER, EPOCH, FINAL, SECOND, SEQ, ACK, RESULT, CASES, SSCC}
-    refs |= {rule.signal.tag for rule in rules if isinstance(rule.signal, Counter)}
+    refs |= {rule.signal.tag for rule in rules if isinstance(rule.signal, Counter | Level | Flow)}
+    refs |= {rule.signal.check.tag for rule in rules if isinstance(rule.signal, Flow) and rule.signal.check is not None}
     for rule in rules:
         refs |= {*(rule.signal.content if isinstance(rule.signal, Handshake) else ())}
         refs |= {*context_tags(rule), *(tag for one in conditions_of(rule) for tag in one.tags)}
@@ -270,6 +271,12 @@ class Bench:
     def cut(self) -> Bench:
         """Cut everything now."""
         return self.feed(Cut(self.now))
+
+    def map_is(self, *rules: Rule) -> Bench:
+        """Another map takes the place of this one; the state stays."""
+        self.map = tag_map(*rules)
+        self.engine = Engine(self.map)
+        return self
 
     def block(
         self, number: int, ack: int | None, cases: Scalar | None = 40, sscc: str | None = "P1", **about: Any

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter as Tally
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -71,20 +71,16 @@ def derive(tag_map: TagMap, deliveries: Sequence[Delivery]) -> Derived:
     return fold.derived
 
 
-def patience(tag_map: TagMap) -> timedelta:
-    """How long anything that a delivery has left open waits for time alone, at the most."""
-    return max(map(_waits, tag_map.rules.values()), default=timedelta(0))
-
-
 def quantity_of(line: Line, rule: Rule) -> Decimal:
     """A line's quantity in the unit of the rule's material; what an order had left is cut in the unit's base."""
     unit = rule.material.unit
     return line.quantity if line.unit == unit.name else exact(line.quantity, 1 / unit.factor)
 
 
-def _waits(rule: Rule) -> timedelta:
-    settle: timedelta = getattr(rule.signal, "settle", timedelta(0))  # not every signal has to come to rest
-    return settle
+def _patience(rule: Rule) -> timedelta:
+    """How long at the most what a delivery has left open waits for time alone: all durations of the rule together."""
+    figures = (getattr(part, one.name) for part in (rule, rule.signal) for one in fields(part))
+    return sum((figure for figure in figures if isinstance(figure, timedelta)), timedelta(0))
 
 
 class _Fold:
@@ -94,7 +90,7 @@ class _Fold:
         self.derived = Derived()
         self._engine = Engine(tag_map)
         self._state = State()
-        self._patience = patience(tag_map)
+        self._patience = {name: _patience(rule) for name, rule in tag_map.rules.items()}
         self._now: datetime | None = None
         self._delivered: datetime | None = None
 
@@ -111,7 +107,7 @@ class _Fold:
     def run_out(self) -> None:
         """Let time run on to the last delivery plus what anything waits."""
         if self._delivered is not None:
-            end = self._delivered + self._patience
+            end = self._delivered + max(self._patience.values(), default=timedelta(0))
             self.run_to(end)
             self._tick(end)
 
@@ -120,7 +116,7 @@ class _Fold:
         if self._now is None or self._delivered is None:
             return
         soon = self._now + _TICK
-        if self._state.held and soon <= self._delivered + self._patience + _TICK:
+        if any(self._now < self._delivered + self._patience[name] for name in self._state.held):
             yield soon
         for cadence in self._state.cadences.values():
             for due in (cadence.due, cadence.ended):

@@ -108,7 +108,7 @@ def _reading(members: Mapping[str, Any], ref: TagRef, at: Instant, tag_map: TagM
         quality,
         at,
         _count(members["status"], (*path, "status"), _BITS_32) if "status" in members else 0,
-        _moment(members["st"], (*path, "st")) if "st" in members else None,
+        _moment(members["st"], (*path, "st")) if members.get("st") is not None else None,
         continuous=_flag(members["c"], (*path, "c")) if "c" in members else False,
     )
 

@@ -8,15 +8,16 @@ import signal
 import sys
 from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import AsyncIterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from edge_agent_simulators.control import Process
-from tests.workbench.recordings import MAP
+from tests.workbench.recordings import CONFIG, MAP
 
-_SECONDS = 30
+_SECONDS = 60
 
 
 @pytest.fixture
@@ -83,9 +84,43 @@ async def test_a_recorded_line_is_derived_to_the_unit(line: Process, tmp_path: P
     assert sum(map(int, found["pallet_out"]["booked"].values())) == 24 * pallets[0]["cases"]
 
 
+async def test_several_devices_are_one_recording(line: Process, tmp_path: Path) -> None:
+    """The skid doses across the wrap of its counter, for the order that the line shows."""
+    skid = await Process.start("skid", "--dosed", (1 << 32) - 20, "--rate", "3")
+    tag_map, out = _map_of(line, tmp_path), tmp_path / "both.jsonl"
+    more = tmp_path / "skid.yaml"
+    text = (CONFIG / "dosing-skid.yaml").read_text(encoding="utf-8")
+    more.write_text(text.replace("127.0.0.1:502", f"127.0.0.1:{skid.ready['port']}"), encoding="utf-8")
+    try:
+        recorder = await _run("record", tag_map, "--config", more, "--out", out)
+        async with asyncio.timeout(_SECONDS):
+            while not {"filler.order_no", "tanks.dosed"} <= _latest(out).keys():
+                await asyncio.sleep(0.05)
+            await skid.ask("order", number=(await line.ask("status"))["order"])
+            await skid.ask("dose")
+            while not 20 < _latest(out)["tanks.dosed"] < 1_000:
+                await asyncio.sleep(0.05)
+            await skid.ask("rest")
+            while _latest(out)["tanks.dosed"] != (await skid.ask("status"))["dosed"]:
+                await asyncio.sleep(0.05)
+        recorder.send_signal(signal.SIGTERM)
+        await recorder.communicate()
+        ledger = (await skid.ask("ledger"))["ledger"]
+    finally:
+        await skid.kill()
+
+    derive = await _run("derive", tag_map, out, "--config", more, "--json")
+    told, _ = await derive.communicate()
+    found: dict[str, Any] = json.loads(told)["syrup_used"]
+    ((key, dosed),) = ledger.items()
+    assert {order: Decimal(kg) for order, kg in found["booked"].items()} == {key.split("/")[2]: Decimal(dosed)}
+    assert (found["unit"], found["review"], found["gaps"]) == ("kg", [], [])
+
+
 def _latest(path: Path) -> dict[str, Any]:
     """The latest value of each tag."""
-    lines = [json.loads(text) for text in path.read_text(encoding="utf-8").splitlines() if text.endswith("}")]
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    lines = [json.loads(line) for line in text.splitlines() if line.endswith("}")]
     return {line["tag"]: line["v"] for line in lines if "tag" in line}
 
 

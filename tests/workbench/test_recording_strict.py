@@ -21,7 +21,7 @@ GOOD = [
     at(0, source="filler", state="up", start_time="2026-03-01T05:00:00.5+01:00"),
     read(0, "order_no", "4711"),
     read(0, "preforms_in", 65_530, st="2026-03-02T11:00:00.1234567Z", c=True),
-    read(1, "preforms_in", 12.0, q="uncertain", status=0x40920000),
+    read(1, "preforms_in", 12.0, st=None, q="uncertain", status=0x40920000),
     at(
         2, block="pallet_out", number=7, acknowledged=6, values={"filler.pal_cases": 40, "filler.pal_sscc": {"v": "P7"}}
     ),

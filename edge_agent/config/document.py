@@ -200,13 +200,23 @@ class TagSection(Section):
     at: Register | None = Field(
         None, description="Modbus address, quoted: 40101 counts from 1, hr100 from 0.", examples=["40101", "hr104"]
     )
+    slots: Whole | None = Field(
+        None,
+        description="Of a ring buffer: how many slots it has; the node names one by {slot} or {slot+1}.",
+        examples=[16],
+    )
+    stride: Whole | None = Field(
+        None,
+        description="Registers from one slot to the next, on Modbus; the address is the first one's.",
+        examples=[8],
+    )
     length: Whole | None = Field(None, description="Characters of a string on Modbus, two a register.", examples=[20])
     unit: UnitName | None = Field(None, description="Unit of the scaled value.", examples=["pcs"])
     scale: Positive | None = Field(None, description="The raw value times this is in `unit`.", examples=["0.1"])
     range: list[Exact] | None = Field(
         None, description="Lowest and highest value, scaled; others are no readings.", examples=[["0", "12000"]]
     )
-    write: Flag = Field(default=False, description="The agent may write it: a handshake's ack or result.")
+    write: Flag = Field(default=False, description="The agent may write it: a handshake's ack, tail or result.")
 
 
 class UnitSection(Section):

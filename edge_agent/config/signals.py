@@ -60,11 +60,22 @@ class Counter:
         return self.tag
 
 
+class Kind(StrEnum):
+    """How the PLC and the agent agree that a movement is confirmed (derivation.md, Handshakes)."""
+
+    TRANSACTION_COUNTER = "transaction-counter"
+    BITS = "bits"
+    RING = "ring"
+
+
 @dataclass(frozen=True, slots=True)
 class Handshake:
-    """A transaction counter: the block is written, then `trigger` incremented; `ack` echoes it.
+    """A confirmation: the PLC shows a block by `trigger`, the agent answers in `ack` once it is committed.
 
-    `modulus` is that of the trigger's type. `quantity` and `container` are read together with the trigger.
+    Transaction counter: `trigger` is incremented, `ack` echoes it. Bits: both are 0 or 1. Ring: `trigger` is the head,
+    the slot written next, and `ack` the tail, the slot read next. `modulus` is how many values the trigger takes.
+    `quantity`, `container` and `number` (the PLC's own number of the block) are read together with the trigger.
+    What waits longer than `within`, on either side, is shown.
     """
 
     trigger: TagRef
@@ -73,6 +84,14 @@ class Handshake:
     quantity: TagRef
     container: TagRef | None
     modulus: int
+    kind: Kind = Kind.TRANSACTION_COUNTER
+    number: TagRef | None = None
+    within: timedelta = timedelta(seconds=30)
+
+    @property
+    def contents(self) -> tuple[TagRef, ...]:
+        """The tags of the block."""
+        return tuple(tag for tag in (self.quantity, self.container, self.number) if tag is not None)
 
     @property
     def measured(self) -> TagRef:

@@ -42,9 +42,9 @@ NOT_RUN = (
     Feature(Code.NOT_RUN_SIGNAL, "flow rules", "movements/*/flow"),
     Feature(
         Code.NOT_RUN_SIGNAL,
-        "handshakes other than the transaction counter",
+        "handshakes by OPC UA events",
         "movements/*/handshake/kind",
-        _other_than("transaction-counter"),
+        _is("event"),
     ),
     Feature(Code.NOT_RUN_COUNTER, "saturates_at", "movements/*/counter/saturates_at"),
     Feature(Code.NOT_RUN_COUNTER, "final_tag", "movements/*/counter/final_tag"),

@@ -164,7 +164,11 @@ class Unit:
 
 @dataclass(frozen=True, slots=True)
 class Tag:
-    """One tag: value in raw units times `scale` is a quantity in `unit`; `range` bounds that quantity."""
+    """One tag: value in raw units times `scale` is a quantity in `unit`; `range` bounds that quantity.
+
+    A tag of a ring buffer has `slots`, each with its address, of which `address` is the first; it is read slot by slot,
+    and as a tag of its own each slot is `on_demand`: read when a handshake asks, neither polled nor subscribed to.
+    """
 
     ref: TagRef
     type: TagType
@@ -173,6 +177,8 @@ class Tag:
     scale: Decimal = Decimal(1)
     range: tuple[Decimal, Decimal] | None = None
     write: bool = False
+    slots: tuple[OpcUaAddress | ModbusAddress, ...] = ()
+    on_demand: bool = False
 
     def in_range(self, raw: int | Decimal) -> bool:
         """Whether a raw value lies in the tag's range."""

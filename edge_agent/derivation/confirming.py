@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from edge_agent.config.signals import Handshake
+from edge_agent.config.signals import Handshake, Kind
 from edge_agent.config.tagmap import Rule
-from edge_agent.derivation import cadence, confirmed
+from edge_agent.derivation import cadence, confirmed, confirmed_bits, confirmed_ring
 from edge_agent.derivation.booking import Books, exact
 from edge_agent.derivation.enrich import Attribution, attribute, event_time
 from edge_agent.model.confirmation import Acknowledge, Block, Released, Result
@@ -17,10 +18,21 @@ from edge_agent.model.outcome import EpochMark, NaturalKey
 from edge_agent.model.reading import Quality
 from edge_agent.model.state import HandshakeState
 
+_CONFIRM: dict[Kind, Callable[[Handshake, HandshakeState | None, Block], confirmed.Verdict]] = {
+    Kind.TRANSACTION_COUNTER: confirmed.confirm,
+    Kind.BITS: confirmed_bits.confirm,
+    Kind.RING: confirmed_ring.confirm,
+}
+_RELEASED: dict[Kind, Callable[[Handshake, HandshakeState, int], HandshakeState]] = {
+    Kind.TRANSACTION_COUNTER: confirmed.released,
+    Kind.BITS: confirmed_bits.released,
+    Kind.RING: confirmed_ring.released,
+}
+
 
 @dataclass(frozen=True, slots=True)
 class HandshakeRule:
-    """A rule whose signal is a transaction-counter handshake."""
+    """A rule whose signal is a handshake."""
 
     rule: Rule
     spec: Handshake
@@ -54,7 +66,7 @@ def confirm(work: Books, one: HandshakeRule, block: Block) -> None:
         return
     before = one.state(work)
     block = _checked(work, one, block)
-    verdict = confirmed.confirm(one.spec, before, block)
+    verdict = _CONFIRM[one.spec.kind](one.spec, before, block)
     if _whose(work, one.rule, _time(work, one, block)).cause is Cause.ORDER_UNKNOWN:
         verdict = _without_order(verdict)
     if verdict.state != before:
@@ -63,7 +75,7 @@ def confirm(work: Books, one: HandshakeRule, block: Block) -> None:
         _finding(work, one, block, verdict.state, found)
     if verdict.acknowledge is not None:
         work.outcome.acknowledgements.append(Acknowledge(one.name, block.number, verdict.acknowledge))
-    if before is not None and not verdict.findings:
+    if before is not None and not verdict.findings and (one.spec.kind is Kind.TRANSACTION_COUNTER or block.values):
         work.count(one.name, "repeated")
 
 
@@ -100,7 +112,7 @@ def release(work: Books, one: HandshakeRule, done: Released) -> None:
     """Our acknowledgement has been written to the device."""
     state = one.state(work)
     if state is not None:
-        after = confirmed.released(state, done.number)
+        after = _RELEASED[one.spec.kind](one.spec, state, done.number)
         if after != state:
             one.keep(work, after)
 

@@ -20,6 +20,7 @@ from edge_agent.model.confirmation import Acknowledge
 from edge_agent.model.reading import Link as LinkState
 from edge_agent.model.reading import Reading, SourceChange, TagRef
 from edge_agent.sources.base import Input
+from edge_agent.sources.handshake_ring import readable
 from edge_agent.sources.handshakes import Handshakes
 from edge_agent.sources.opcua_link import MISTYPED, Link
 from edge_agent.sources.opcua_pki import Pki
@@ -61,12 +62,13 @@ class OpcUa:
         self.name = source.name
         self._source = source
         self._security = Security(source, pki)
-        self._tags = {tag.ref: tag for tag in tags}
+        self._tags = {tag.ref: tag for tag in readable(tags)}
+        self._subscribed = sum(not tag.on_demand for tag in self._tags.values())
         self._clock = clock
         self._status = status
         self._counts = counts or Counts()
         self._handshakes = Handshakes(handshakes, clock, status, self._counts)
-        self._faults = TagFaults(self.name, len(tags), self._fault, status, self._counts)
+        self._faults = TagFaults(self.name, self._subscribed, self._fault, status, self._counts)
         self._link: Link | None = None
         self._pauses = Pause(_LONGEST_PAUSE)
         self._patience = itertools.cycle(_PATIENCE)
@@ -99,8 +101,10 @@ class OpcUa:
         link = self._link
         if link is None:
             raise SourceError(f"{self.name} is not connected: number {ack.number} of {ack.rule} is not acknowledged")
-        await self._handshakes.acknowledge(ack, link.write)
-        link.wake()
+        try:
+            await self._handshakes.acknowledge(ack, link.read, link.write, asyncio.get_running_loop().time())
+        finally:
+            link.wake()
 
     async def close(self) -> None:
         """Leave the server; `deliveries` ends."""
@@ -162,7 +166,7 @@ class OpcUa:
         if self._flowing_since is None and link.is_flowing:
             self._flowing_since = asyncio.get_running_loop().time()
             self._counts.set("source_up", 1, source=self.name)
-            self._status.up(self.name, f"{len(self._tags)} tags at {self._source.url}")
+            self._status.up(self.name, f"{self._subscribed} tags at {self._source.url}")
         self._faults.show(link.faults)
 
     def _fault(self, tag: TagRef, status: int) -> str:

@@ -92,7 +92,8 @@ def _entry(handshake: Handshake, state: HandshakeState, block: Block, content: s
         released=False,
     )
     if known and handshake.number is not None:
-        return Verdict(replace(taken, result=Result.DONE), (), Result.DONE)
+        begun = replace(taken, epoch=state.epoch + 1, first_number=taken.latest, result=Result.DONE)  # takes no place
+        return Verdict(begun, (), Result.DONE)
     if known and state.doubtful:
         why = "has the content of an earlier one, and the ring may have begun anew: it may be booked already"
         return _doubt(handshake, taken, block, Cause.IN_DOUBT, why)

@@ -94,6 +94,11 @@ class Handshake:
         return tuple(tag for tag in (self.quantity, self.container, self.number) if tag is not None)
 
     @property
+    def is_named(self) -> bool:
+        """Whether a block's content tells one movement from another."""
+        return self.container is not None or self.number is not None
+
+    @property
     def measured(self) -> TagRef:
         """The tag whose value becomes the quantity."""
         return self.quantity

@@ -82,7 +82,7 @@ def _committed(handshake: Handshake, state: HandshakeState, block: Block, conten
     if not same:
         why = "came with other content before the latest was answered"
         return _doubt(handshake, state, block, content, Cause.CONFLICT, why=why)
-    after = replace(_at(state, phase), restarted=False)
+    after = replace(_at(state, phase), restarted=_doubts(handshake, state))
     if block.acknowledged:
         return Verdict(after)
     unseen = _low(state, replace(block, number=0)).findings if block.fell else ()
@@ -99,7 +99,7 @@ def _answered(handshake: Handshake, state: HandshakeState, block: Block, content
             return _doubt(handshake, state, block, content, Cause.CONFLICT, why=why)
         return Verdict(state)
     if same and (state.restarted or handshake.number is not None):
-        return Verdict(replace(_at(state, Phase.OPEN), restarted=False), (), Result(state.result))
+        return Verdict(replace(_at(state, Phase.OPEN), restarted=_doubts(handshake, state)), (), Result(state.result))
     if same or state.restarted:
         why = "stands without the acknowledgement that was written: it may be booked already"
         return _doubt(handshake, state, block, content, Cause.IN_DOUBT, why=why)
@@ -110,28 +110,28 @@ def _again_high(handshake: Handshake, state: HandshakeState, block: Block, conte
     """A request after the one before was over: a new one, unless something speaks against it."""
     answered = state.phase is Phase.IDLE and bool(block.acknowledged)
     if answered and state.restarted and content == state.content:
-        return Verdict(replace(_at(state, Phase.ANSWERED), restarted=False))
+        return Verdict(_at(state, Phase.ANSWERED))
     if answered:
         return _new(handshake, state, block, content, answered=True)
     if content == state.content and state.result != Result.DONE:
-        return _refused_again(state)
+        return _refused_again(handshake, state)
     if handshake.number is not None and content in state.recent:
         result = Result(state.result) if content == state.content else Result.DONE
-        return Verdict(replace(_at(state, Phase.OPEN), content=content, restarted=False), (), result)
+        return Verdict(replace(_at(state, Phase.OPEN), content=content), (), result)
     if state.restarted and content in state.recent:
         why = "has the content of an earlier one, and the PLC may have restarted: it may be booked already"
         return _doubt(handshake, state, block, content, Cause.IN_DOUBT, why=why)
     return _new(handshake, state, block, content)
 
 
-def _refused_again(state: HandshakeState) -> Verdict:
+def _refused_again(handshake: Handshake, state: HandshakeState) -> Verdict:
     """What was refused comes again alike: the PLC tries once more, or another movement like it. Said once.
 
     A block that fails its checks is refused as often as it comes. Any other is answered with 0 then, so that neither
     the PLC asks for ever nor the next one like it is taken for this.
     """
     fails = state.result == Result.FAILED_CHECK
-    after = replace(_at(state, Phase.OPEN), restarted=False, repeated=True)
+    after = replace(_at(state, Phase.OPEN), restarted=_doubts(handshake, state), repeated=True)
     if not fails:
         after = replace(after, result=Result.DONE, repeated=False)
     message = "a block that is in review came again alike: tried once more, or another movement of the same content"
@@ -145,6 +145,11 @@ def _new(handshake: Handshake, state: HandshakeState, block: Block, content: str
     return replace(verdict, state=_at(verdict.state, Phase.ANSWERED if answered else Phase.OPEN))
 
 
+def _doubts(handshake: Handshake, state: HandshakeState) -> bool:
+    """Whether earlier blocks may still follow a restart: until one with a name is new. Without names none tells."""
+    return state.restarted and handshake.is_named
+
+
 def _next(state: HandshakeState, content: str) -> HandshakeState:
     """One transaction more."""
     return replace(state, latest=state.latest + 1, content=content, recent=(*state.recent, content)[-RECENT:])
@@ -156,7 +161,8 @@ def _doubt(
     """A transaction of its own if it is one: a person decides."""
     quantity, container, _ = confirmed.read(handshake, block)
     result = Result.CONFLICT if cause is Cause.CONFLICT else Result.IN_REVIEW
-    after = replace(_next(state, content), result=result, restarted=False, repeated=False)
+    doubts = _doubts(handshake, state) and content in state.recent
+    after = replace(_next(state, content), result=result, restarted=doubts, repeated=False)
     place = Place(after.epoch, after.latest - 1, after.latest)
     doubt = Suspicion(place, cause, quantity, container, f"request {after.latest} {why}")
     phase = Phase.ANSWERED if block.acknowledged else Phase.OPEN

@@ -54,7 +54,7 @@ def _at_its_place(handshake: Handshake, state: HandshakeState, block: Block, con
     if block.waiting < state.waiting:
         message = f"{state.waiting} entries waited, now {block.waiting}: they were overwritten, or the ring began anew"
         findings = (Skipped(Cause.SKIPPED_NUMBERS, UNKNOWN, message),)
-        state = replace(state, doubtful=block.waiting)
+        state = replace(state, doubtful=max(1, block.waiting))
     verdict = _entry(handshake, state, block, content)
     return replace(verdict, findings=(*findings, *verdict.findings))
 
@@ -70,7 +70,7 @@ def _latest_again(handshake: Handshake, state: HandshakeState, block: Block, con
 
 def _anew(handshake: Handshake, state: HandshakeState, block: Block, content: str, message: str) -> Verdict:
     """The ring began anew at its present tail; what waited before, unseen, is lost to us."""
-    begun = replace(_begin(state.epoch + 1, block.acknowledged or 0, state), doubtful=block.waiting)
+    begun = replace(_begin(state.epoch + 1, block.acknowledged or 0, state), doubtful=max(1, block.waiting))
     verdict = _entry(handshake, begun, block, content)
     return replace(verdict, findings=(Skipped(Cause.SKIPPED_NUMBERS, UNKNOWN, message), *verdict.findings))
 
@@ -78,7 +78,7 @@ def _anew(handshake: Handshake, state: HandshakeState, block: Block, content: st
 def _entry(handshake: Handshake, state: HandshakeState, block: Block, content: str) -> Verdict:
     """The entry at the tail, if there is one."""
     if not block.waiting:
-        return Verdict(replace(state, waiting=0, doubtful=0))
+        return Verdict(replace(state, waiting=0))
     if state.restarted:
         state = replace(state, restarted=False, doubtful=max(state.doubtful, block.waiting))
     known = content in state.recent
@@ -88,7 +88,7 @@ def _entry(handshake: Handshake, state: HandshakeState, block: Block, content: s
         content=content,
         recent=state.recent if known else (*state.recent, content)[-2 * handshake.modulus :],
         waiting=block.waiting - 1,
-        doubtful=max(0, state.doubtful - 1),
+        doubtful=_doubtful(handshake, state, known=known),
         released=False,
     )
     if known and handshake.number is not None:
@@ -100,6 +100,13 @@ def _entry(handshake: Handshake, state: HandshakeState, block: Block, content: s
     unseen, sequence = _follows(handshake, state, block)
     verdict = confirmed.judge(handshake, replace(taken, sequence=sequence), block, content)
     return replace(verdict, findings=(*unseen, *verdict.findings))
+
+
+def _doubtful(handshake: Handshake, state: HandshakeState, *, known: bool) -> int:
+    """How many more entries may be earlier ones: all until one is new, if they have names."""
+    if handshake.is_named:
+        return state.doubtful if known else 0
+    return max(0, state.doubtful - 1)
 
 
 def _follows(handshake: Handshake, state: HandshakeState, block: Block) -> tuple[tuple[Finding, ...], int | None]:

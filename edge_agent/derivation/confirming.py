@@ -74,7 +74,8 @@ def confirm(work: Books, one: HandshakeRule, block: Block) -> None:
     for found in verdict.findings:
         _finding(work, one, block, verdict.state, found)
     if verdict.acknowledge is not None:
-        work.outcome.acknowledgements.append(Acknowledge(one.name, block.number, verdict.acknowledge))
+        answer = Acknowledge(one.name, block.number, verdict.acknowledge, block.received)
+        work.outcome.acknowledgements.append(answer)
     if before is not None and not verdict.findings and (one.spec.kind is Kind.TRANSACTION_COUNTER or block.values):
         work.count(one.name, "repeated")
 

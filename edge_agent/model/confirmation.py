@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 
 from edge_agent.model.reading import Instant, Reading, TagRef
@@ -52,8 +52,12 @@ class Released:
 
 @dataclass(frozen=True, slots=True)
 class Acknowledge:
-    """To be written to the device, only after the commit that holds the movement."""
+    """To be written to the device, only after the commit that holds the movement.
+
+    `received` is that of the block that it answers: where numbers say nothing, only the latest block is answered.
+    """
 
     rule: str
     number: int
     result: Result
+    received: Instant | None = field(default=None, compare=False)

@@ -67,13 +67,13 @@ class Watch:
 
     async def acknowledge(self, ack: Acknowledge, read: Read, write: Write, now: float) -> None:
         """Write it, if the device still waits for it. Raises SourceError."""
-        if not await self.asks(ack.number, read):
+        if not await self.asks(ack, read):
             self.due = now
             raise SourceError(f"{self.handshake.trigger} has moved on, so it is not acknowledged")
         await write(self.answer(ack))
         self.acknowledged(ack.number, now)
 
-    async def asks(self, _number: int, _read: Read) -> bool:
+    async def asks(self, _ack: Acknowledge, _read: Read) -> bool:
         """Whether the device still waits for this acknowledgement: here the number itself says what it is for."""
         return True
 
@@ -156,6 +156,45 @@ class Watch:
     def _wait(self, now: float) -> None:
         self.due = now + self._pause
         self._pause = min(2 * self._pause, _LONGEST_SECONDS)
+
+
+class UnnumberedWatch(Watch):
+    """A handshake whose acknowledgement does not say what it is for: it is written only to the block that it answers.
+
+    Between the block's delivery and the commit the PLC may have restarted, and show another one.
+    """
+
+    _last: Block | None = None
+    _first: int | None = None
+    """The monotonic clock when the block was read first that was read last."""
+
+    def connected(self, now: float) -> None:
+        """Nothing is known of the time in between."""
+        super().connected(now)
+        self._last = self._first = None
+
+    async def asks(self, ack: Acknowledge, read: Read) -> bool:
+        """Whether the block that was committed still stands, and is still the one asked about."""
+        if ack.received is None or self._first is None or ack.received.monotonic_ns < self._first:
+            return False
+        found = await self._read(read)
+        return isinstance(found, Block) and found.number == ack.number and self._is_last(found)
+
+    def _judge(self, block: Block, now: float) -> Block | None:
+        told = super()._judge(block, now)
+        if not self._is_last(block) or block.fell:
+            self._first = block.received.monotonic_ns
+        self._last = block
+        return told
+
+    def _is_last(self, block: Block) -> bool:
+        """Whether the block says what the last one said."""
+        last = self._last
+        return last is not None and last.number == block.number and _said(last) == _said(block)
+
+
+def _said(block: Block) -> dict[TagRef, object]:
+    return {tag: (reading.value, reading.quality) for tag, reading in block.values.items()}
 
 
 def why(reading: Reading) -> str:

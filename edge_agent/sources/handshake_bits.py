@@ -10,16 +10,15 @@ from dataclasses import replace
 
 from edge_agent.model.confirmation import Acknowledge, Block
 from edge_agent.model.reading import Quality, Reading, TagRef
-from edge_agent.sources.handshake import NEVER, Read, Watch
+from edge_agent.sources.handshake import NEVER, Read, UnnumberedWatch
 
 _PULSE_SECONDS = 0.2
 """How long our bit stands at least: a PLC that takes its request back at the same moment must see it."""
 
 
-class BitsWatch(Watch):
+class BitsWatch(UnnumberedWatch):
     """Number 1 is the request, 0 its end; either is open while our bit differs."""
 
-    _last: Block | None = None
     _fell = False
     _stands_until = 0.0
 
@@ -31,7 +30,7 @@ class BitsWatch(Watch):
     def connected(self, now: float) -> None:
         """Nothing is known of the time in between."""
         super().connected(now)
-        self._last, self._fell = None, False
+        self._fell = False
 
     def seen(self, reading: Reading, now: float) -> None:
         """A change of the request, or of the block while the request stands."""
@@ -40,11 +39,6 @@ class BitsWatch(Watch):
             super().seen(reading, now)
         elif self._delivered == 1 and self._last is not None and reading.value != self._last.values[reading.tag].value:
             self.due = min(self.due, now)
-
-    async def asks(self, number: int, read: Read) -> bool:
-        """Whether the request that is to be acknowledged still stands as it was delivered, or is still low."""
-        found = await self._read(read)
-        return isinstance(found, Block) and found.number == number and (not number or self._is_last(found))
 
     def answer(self, ack: Acknowledge) -> list[tuple[TagRef, int]]:
         """The result belongs to the request; when our bit is reset it stays."""
@@ -73,9 +67,7 @@ class BitsWatch(Watch):
             self.due = self._stands_until
             return None
         fell, self._fell = self._fell and block.number == 1, False
-        told = super()._judge(replace(block, fell=fell, values=block.values if block.number else {}), now)
-        self._last = block
-        return told
+        return super()._judge(replace(block, fell=fell), now)
 
     def _is_new(self, block: Block) -> bool:
         return super()._is_new(block) or block.fell or (block.number == 1 and not self._is_last(block))
@@ -83,11 +75,7 @@ class BitsWatch(Watch):
     def _waits(self, block: Block) -> bool:
         return bool(block.number or block.acknowledged)
 
-    def _is_last(self, block: Block) -> bool:
-        """Whether the block says what the last one said."""
-        last = self._last
-        return last is not None and last.number == block.number and _said(last) == _said(block)
-
-
-def _said(block: Block) -> dict[TagRef, object]:
-    return {tag: (reading.value, reading.quality) for tag, reading in block.values.items()}
+    async def _read(self, read: Read) -> Block | str | None:
+        found = await super()._read(read)
+        # without a request the PLC fills its block: what stands there says nothing yet
+        return replace(found, values={}) if isinstance(found, Block) and not found.number else found

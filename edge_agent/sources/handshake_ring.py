@@ -12,7 +12,7 @@ from dataclasses import replace
 from edge_agent.config.tagmap import Tag
 from edge_agent.model.confirmation import Block
 from edge_agent.model.reading import Quality, Reading, TagRef
-from edge_agent.sources.handshake import Read, Watch, why
+from edge_agent.sources.handshake import Read, UnnumberedWatch, why
 
 
 def slot(tag: TagRef, number: int) -> TagRef:
@@ -29,27 +29,13 @@ def readable(tags: Iterable[Tag]) -> Iterator[Tag]:
             yield replace(tag, ref=slot(tag.ref, number), address=address, slots=(), on_demand=True)
 
 
-class RingWatch(Watch):
+class RingWatch(UnnumberedWatch):
     """Number: the tail once the entry is taken; equal to the tail where none waits."""
-
-    _last: Block | None = None
 
     def seen(self, reading: Reading, now: float) -> None:
         """A reading of the head: while an entry is being taken, the others wait anyway."""
         if not self._open:
             super().seen(reading, now)
-
-    async def asks(self, number: int, read: Read) -> bool:
-        """Whether the entry still stands at the tail as it was delivered."""
-        found = await self._read(read)
-        last = self._last
-        return (
-            isinstance(found, Block)
-            and last is not None
-            and (found.number, found.acknowledged) == (number, last.acknowledged)
-            and {tag: one.value for tag, one in found.values.items()}
-            == {tag: one.value for tag, one in last.values.items()}
-        )
 
     def acknowledged(self, number: int, now: float) -> None:
         """The tail was written: the next entry may wait already."""
@@ -72,10 +58,6 @@ class RingWatch(Watch):
             return None
         values = {tag: replace(reading, tag=tag) for tag, reading in zip(spec.contents, readings[1:-2], strict=True)}
         return Block(self.rule, (tail + 1) % spec.modulus, tail, values, readings[0].received, waiting=waiting)
-
-    def _judge(self, block: Block, now: float) -> Block | None:
-        self._last = block
-        return super()._judge(block, now)
 
     def _number(self, reading: Reading) -> int | None:
         """A slot's number; anything else is none."""

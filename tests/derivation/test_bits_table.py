@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import pytest
 
@@ -19,12 +20,10 @@ SET, RESET = (1, DONE), (0, DONE)
 NUMBER = TagRef("plc", "number")
 
 
-def bits(**changes: object) -> Rule:
+def bits(*, number: TagRef | None = None, **changes: Any) -> Rule:
     """Pallets confirmed in bits. A pallet is 40 cases of 24 pieces, container P1, unless told otherwise."""
-    number = changes.pop("number", None)
     rule = handshake(**changes)
     assert isinstance(rule.signal, Handshake)
-    assert number is None or isinstance(number, TagRef)
     return replace(rule, signal=replace(rule.signal, kind=Kind.BITS, modulus=2, number=number))
 
 
@@ -64,7 +63,7 @@ class Case:
     booked: int
     answers: list[tuple[int, Result]]
     doubts: list[tuple[str, list[int]]] = field(default_factory=list)
-    holes: list[tuple[str, int, int | None]] = field(default_factory=list)
+    holes: Sequence[tuple[str, int, int | None]] = ()
 
 
 IN_DOUBT = [("in-doubt", 0, 0)]
@@ -244,9 +243,9 @@ def _fell(b: Bench, number: int, ack: int) -> Bench:
     return b.feed(Block("pallet_out", number, ack, values, b.now, fell=True))
 
 
-def _cycle(b: Bench, **block: object) -> Bench:
+def _cycle(b: Bench, **block: Any) -> Bench:
     """Asked, answered, taken back, reset."""
-    return b.block(1, 0, **block).released(1).block(0, 1).released(0)  # type: ignore[arg-type]  # cases or sscc
+    return b.block(1, 0, **block).released(1).block(0, 1).released(0)
 
 
 @pytest.mark.parametrize("case", CASES_OF_THE_TABLE, ids=lambda case: case.name)
@@ -256,7 +255,7 @@ def test_bits(case: Case) -> None:
     assert bench.booked == case.booked
     assert [(one.number, one.result) for one in bench.journal.acknowledgements] == case.answers
     assert bench.doubts() == case.doubts
-    assert bench.holes() == case.holes
+    assert bench.holes() == list(case.holes)
     keys = [one.key for one in bench.journal.natural_keys]
     assert len(keys) == len(set(keys))
 

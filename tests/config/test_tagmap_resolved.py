@@ -277,10 +277,8 @@ def test_a_float_counter_below_its_limit_is_valid_but_not_run(bound: str, bottli
     assert "preforms_used" not in loaded_map(loaded).rules
 
 
-def test_bits_instead_of_a_transaction_counter_are_valid_but_not_run(bottling_line: str, load_text: Load) -> None:
-    text = bottling_line.replace("{trigger:", "{kind: bits, trigger:").replace("uint32, write", "bool, write")
-    text = text.replace('"nsu={pv};s=::Pal.Seq",       type: uint32', '"nsu={pv};s=::Pal.Seq",       type: bool')
-    loaded = load_text(text)
+def test_handshakes_by_events_are_valid_but_not_run(bottling_line: str, load_text: Load) -> None:
+    loaded = load_text(bottling_line.replace("{trigger:", "{kind: event, trigger:"))
     assert [finding.code.value for finding in loaded.findings] == ["EA-1907"]
     assert "pallet_out" not in loaded_map(loaded).rules
 

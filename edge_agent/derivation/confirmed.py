@@ -18,6 +18,9 @@ from edge_agent.model.movement import Cause, Flag
 from edge_agent.model.reading import Quality, Reading
 from edge_agent.model.state import EPOCH_LEAP, HandshakeState
 
+UNKNOWN = 1
+"""Of `Skipped`: something was not seen, nobody knows how much."""
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -125,6 +128,19 @@ def _shown(reading: Reading | None) -> str:
 
 def _said(reading: Reading | None) -> str:
     return ": not read" if reading is None else f": {reading.value!r}, {reading.quality}"
+
+
+def follows(handshake: Handshake, state: HandshakeState, block: Block) -> tuple[tuple[Finding, ...], int | None]:
+    """Whether the PLC's own number of a block follows the one before; 0 and 1 begin anew. What lies between is a gap.
+
+    Also the number to remember. Without one there is nothing to say.
+    """
+    reading = None if handshake.number is None else block.values.get(handshake.number)
+    number = None if reading is None or not isinstance(reading.value, int) else reading.value
+    if number is None or state.sequence is None or number == state.sequence + 1 or number in {0, 1}:
+        return (), state.sequence if number is None else number
+    message = f"number {number} came after {state.sequence}: what lies between was never shown"
+    return (Skipped(Cause.SKIPPED_NUMBERS, UNKNOWN, message),), number
 
 
 def _place(handshake: Handshake, state: HandshakeState) -> Place:

@@ -11,15 +11,13 @@ from dataclasses import replace
 
 from edge_agent.config.signals import Handshake
 from edge_agent.derivation import confirmed
-from edge_agent.derivation.confirmed import Place, Skipped, Suspicion, Verdict
+from edge_agent.derivation.confirmed import UNKNOWN, Place, Skipped, Suspicion, Verdict
 from edge_agent.model.confirmation import Block, Result
 from edge_agent.model.movement import Cause
 from edge_agent.model.state import EPOCH_LEAP, HandshakeState, Phase
 
 RECENT = 16
 """Contents remembered: what a restarted PLC may bring back."""
-UNKNOWN = 1
-"""Of `Skipped`: something was not seen, nobody knows how much."""
 _COMMITTED = frozenset({Phase.OPEN, Phase.WITHDRAWN})
 
 
@@ -140,9 +138,11 @@ def _refused_again(handshake: Handshake, state: HandshakeState) -> Verdict:
 
 
 def _new(handshake: Handshake, state: HandshakeState, block: Block, content: str, *, answered: bool = False) -> Verdict:
-    taken = replace(_next(state, content), restarted=False, repeated=False)
+    unseen, sequence = confirmed.follows(handshake, state, block)
+    taken = replace(_next(state, content), restarted=False, repeated=False, sequence=sequence)
     verdict = confirmed.judge(handshake, taken, block, content, answered=answered)
-    return replace(verdict, state=_at(verdict.state, Phase.ANSWERED if answered else Phase.OPEN))
+    after = _at(verdict.state, Phase.ANSWERED if answered else Phase.OPEN)
+    return replace(verdict, state=after, findings=(*unseen, *verdict.findings))
 
 
 def _doubts(handshake: Handshake, state: HandshakeState) -> bool:

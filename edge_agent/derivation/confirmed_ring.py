@@ -11,8 +11,7 @@ from dataclasses import replace
 
 from edge_agent.config.signals import Handshake
 from edge_agent.derivation import confirmed
-from edge_agent.derivation.confirmed import Finding, Place, Skipped, Suspicion, Verdict
-from edge_agent.derivation.confirmed_bits import UNKNOWN
+from edge_agent.derivation.confirmed import UNKNOWN, Finding, Place, Skipped, Suspicion, Verdict
 from edge_agent.model.confirmation import Block, Result
 from edge_agent.model.movement import Cause
 from edge_agent.model.state import EPOCH_LEAP, HandshakeState
@@ -97,7 +96,7 @@ def _entry(handshake: Handshake, state: HandshakeState, block: Block, content: s
     if known and state.doubtful:
         why = "has the content of an earlier one, and the ring may have begun anew: it may be booked already"
         return _doubt(handshake, taken, block, Cause.IN_DOUBT, why)
-    unseen, sequence = _follows(handshake, state, block)
+    unseen, sequence = confirmed.follows(handshake, state, block)
     verdict = confirmed.judge(handshake, replace(taken, sequence=sequence), block, content)
     return replace(verdict, findings=(*unseen, *verdict.findings))
 
@@ -107,16 +106,6 @@ def _doubtful(handshake: Handshake, state: HandshakeState, *, known: bool) -> in
     if handshake.is_named:
         return state.doubtful if known else 0
     return max(0, state.doubtful - 1)
-
-
-def _follows(handshake: Handshake, state: HandshakeState, block: Block) -> tuple[tuple[Finding, ...], int | None]:
-    """Whether the entry's own number follows the one before; 0 and 1 begin anew. What lies between was never shown."""
-    reading = None if handshake.number is None else block.values.get(handshake.number)
-    number = None if reading is None or not isinstance(reading.value, int) else reading.value
-    if number is None or state.sequence is None or number == state.sequence + 1 or number in (0, 1):
-        return (), state.sequence if number is None else number
-    message = f"entry {number} came after entry {state.sequence}"
-    return (Skipped(Cause.SKIPPED_NUMBERS, UNKNOWN, message),), number
 
 
 def _doubt(handshake: Handshake, taken: HandshakeState, block: Block, cause: Cause, why: str) -> Verdict:

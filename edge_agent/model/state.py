@@ -113,7 +113,7 @@ class HandshakeState:
     waiting: int = 0
     doubtful: int = 0
     sequence: int | None = None
-    """The number that a ring's entry carried by itself."""
+    """The PLC's own number of the latest block, where it has one."""
 
     @property
     def waits(self) -> bool:

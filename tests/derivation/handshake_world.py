@@ -283,12 +283,22 @@ STEPS = {
 class World:
     """A walk through a plant's bad day."""
 
-    def __init__(self, kind: Kind, seed: int, *, named: bool = True, tells: bool = True, planted: str = "") -> None:
+    def __init__(
+        self,
+        kind: Kind,
+        seed: int,
+        *,
+        named: bool = True,
+        tells: bool = True,
+        planted: str = "",
+        plc: Plc | None = None,
+        rule: Rule | None = None,
+    ) -> None:
         self.named = named
         self._random = Random(seed)
-        self.plc: Plc = BitsPlc() if kind is Kind.BITS else RingPlc()
+        self.plc = plc or (BitsPlc() if kind is Kind.BITS else RingPlc())
         self.faults = Faults(planted)
-        self.agent = Agent(self.plc, rule_of(kind, named=named), tells, self.faults)
+        self.agent = Agent(self.plc, rule or rule_of(kind, named=named), tells, self.faults)
         self.trace: list[str] = []
 
     def walk(self, steps: int, without: frozenset[str] = frozenset()) -> None:

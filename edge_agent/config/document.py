@@ -197,6 +197,12 @@ class TagSection(Section):
 
     type: Annotated[TagType, MemberOf(TagType)] = Field(description="What the device holds.", examples=["uint32"])
     node: Text | None = Field(None, description="OPC UA node by namespace URI.", examples=["nsu={pv};s=::Order.No"])
+    field: Text | None = Field(
+        None, description="Of an event of an OPC UA server: a field, by its browse name.", examples=["nsu={pv};Cases"]
+    )
+    of_type: Text | None = Field(
+        None, description="With type: event, which events of the node are meant.", examples=["nsu={pv};i=5001"]
+    )
     at: Register | None = Field(
         None, description="Modbus address, quoted: 40101 counts from 1, hr100 from 0.", examples=["40101", "hr104"]
     )

@@ -95,7 +95,7 @@ class HandshakeSection(Section):
     )
     trigger: Ref | None = Field(
         None,
-        description="Incremented by the PLC once the block is written; with bits, the PLC's request.",
+        description="Incremented by the PLC once the block is written; with bits, its request; with events, the node.",
         examples=["filler.pal_seq"],
     )
     ack: Ref | None = Field(

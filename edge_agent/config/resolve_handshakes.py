@@ -11,22 +11,20 @@ from edge_agent.config.report import Path
 from edge_agent.config.resolve_context import World, find_tag, typed_tag
 from edge_agent.config.resolve_tags import FLOAT_TYPES, NUMBER_TYPES, WHOLE_TYPES, values
 from edge_agent.config.signals import Handshake, Kind
-from edge_agent.config.tagmap import ModbusAddress, Tag, TagType
+from edge_agent.config.tagmap import ModbusAddress, OpcUaField, Tag, TagType
 from edge_agent.model.reading import TagRef
 
-_ENDS = {Kind.RING: ("head", "tail")}
+_ENDS = {Kind.RING: ("head", "tail"), Kind.EVENT: ("trigger",)}
 _BIT_TYPES = WHOLE_TYPES | {TagType.BOOL}
 _WITHIN = timedelta(seconds=30)
 
 
 def resolve_handshake(section: RuleSection, handshake: HandshakeSection, world: World, path: Path) -> Handshake | None:
     """A handshake; None where something was reported, or where this version does not run it."""
-    if handshake.kind not in set(Kind):
-        return None
     kind, place, before = Kind(handshake.kind), (*path, "handshake"), world.report.findings.errors
     _check_keys(kind, handshake, world, place)
     ends = [_end(key, kind, handshake, world, place) for key in _ENDS.get(kind, ("trigger", "ack"))]
-    trigger, ack = ends
+    trigger, ack = ends[0], ends[-1]
     if handshake.result is not None:
         typed_tag(world, (*place, "result"), handshake.result, WHOLE_TYPES, "a result code is a whole number")
     if handshake.number is not None:
@@ -37,7 +35,11 @@ def resolve_handshake(section: RuleSection, handshake: HandshakeSection, world: 
         _check_block(section, handshake, trigger.ref, world, path)
     if world.report.findings.errors > before or quantity is None or trigger is None or ack is None:
         return None
-    moduli = {Kind.TRANSACTION_COUNTER: values(trigger.type) if trigger.type in WHOLE_TYPES else 0, Kind.BITS: 2}
+    moduli = {
+        Kind.TRANSACTION_COUNTER: values(trigger.type) if trigger.type in WHOLE_TYPES else 0,
+        Kind.BITS: 2,
+        Kind.EVENT: 0,
+    }
     return Handshake(
         trigger=trigger.ref,
         ack=ack.ref,
@@ -58,10 +60,13 @@ def _check_keys(kind: Kind, handshake: HandshakeSection, world: World, place: Pa
         given = getattr(handshake, key) is not None
         if key in own and not given:
             world.report.error(place, Code.MISSING_KEY, f"`{key}` is missing", f"add {key}: source.tag", key=True)
-        strange = key not in own if key != "number" else kind is Kind.TRANSACTION_COUNTER
+        strange = key not in own if key != "number" else kind in {Kind.TRANSACTION_COUNTER, Kind.EVENT}
         if given and strange:
             message = f"`{key}` means nothing for a {kind.value}"
             world.report.error((*place, key), Code.CONFLICT, message, "remove it", key=True)
+    if kind is Kind.EVENT and handshake.result is not None:
+        message = "an event has nowhere to write a result"
+        world.report.error((*place, "result"), Code.CONFLICT, message, "remove it", key=True)
 
 
 def _end(key: str, kind: Kind, handshake: HandshakeSection, world: World, place: Path) -> Tag | None:
@@ -70,13 +75,25 @@ def _end(key: str, kind: Kind, handshake: HandshakeSection, world: World, place:
     if ref is None:
         return None
     path = (*place, key)
-    if kind is Kind.BITS:
-        return typed_tag(world, path, ref, _BIT_TYPES, "a bit is a bool, or a whole number that is 0 or 1")
-    if kind is Kind.RING:
-        return typed_tag(world, path, ref, WHOLE_TYPES, "a slot's number is whole")
-    if key == "trigger":
-        return typed_tag(world, path, ref, WHOLE_TYPES, "a transaction counter is a whole number")
-    return typed_tag(world, path, ref, NUMBER_TYPES | {TagType.BOOL}, "it must echo")
+    if kind is Kind.EVENT:
+        return _emitter(path, ref, world)
+    needed = {
+        Kind.BITS: (_BIT_TYPES, "a bit is a bool, or a whole number that is 0 or 1"),
+        Kind.RING: (WHOLE_TYPES, "a slot's number is whole"),
+    }.get(kind, (WHOLE_TYPES, "a transaction counter is a whole number"))
+    if kind is Kind.TRANSACTION_COUNTER and key == "ack":
+        needed = (NUMBER_TYPES | {TagType.BOOL}, "it must echo")
+    return typed_tag(world, path, ref, *needed)
+
+
+def _emitter(path: Path, ref: TagRef, world: World) -> Tag | None:
+    """The node whose events are meant."""
+    tag = find_tag(world, path, ref, in_event=True)
+    if tag is not None and tag.type is not TagType.EVENT:
+        message = f"{shown(str(ref))} is a {tag.type.value} and emits no events"
+        world.report.error(path, Code.WRONG_TAG_TYPE, message, "name a tag of type: event")
+        return None
+    return tag
 
 
 def _check_ends(kind: Kind, trigger: Tag, ack: Tag, world: World, place: Path) -> None:
@@ -108,16 +125,20 @@ def _block(section: RuleSection, kind: Kind, world: World, path: Path) -> Tag | 
 def _part(path: Path, ref: TagRef, needed: tuple[frozenset[TagType], str], kind: Kind, world: World) -> Tag | None:
     """A tag of the block, of the types needed, for the reason given: with a ring, one that has slots."""
     fit, reason = needed
-    if kind is not Kind.RING:
+    if kind not in {Kind.RING, Kind.EVENT}:
         return typed_tag(world, path, ref, fit, reason)
-    tag = find_tag(world, path, ref, in_ring=True)
+    tag = find_tag(world, path, ref, in_ring=kind is Kind.RING, in_event=kind is Kind.EVENT)
     if tag is None:
         return None
     if tag.type not in fit:
         message = f"{shown(str(ref))} is a {tag.type.value}; {reason}"
         world.report.error(path, Code.WRONG_TAG_TYPE, message, "name another tag, or mend its type")
         return None
-    if not tag.slots:
+    if kind is Kind.EVENT and not isinstance(tag.address, OpcUaField):
+        message = f"{shown(str(ref))} is no field of an event"
+        world.report.error(path, Code.CONFLICT, message, f'add field: "nsu={{pv}};..." to the tag {ref}')
+        return None
+    if kind is Kind.RING and not tag.slots:
         message = f"{shown(str(ref))} has one value, and a ring has one in each slot"
         world.report.error(path, Code.CONFLICT, message, f"add slots: 16 to the tag {ref}")
         return None

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from edge_agent.config.addresses import LARGEST_TABLE, LONGEST_STRING, REGISTERS, node, register
+from edge_agent.config.addresses import LARGEST_TABLE, LONGEST_STRING, REGISTERS, event_field, node, register
 from edge_agent.config.codes import Code
 from edge_agent.config.document import ModbusSection, TagSection
 from edge_agent.config.findings import shown
 from edge_agent.config.report import Path, Report
 from edge_agent.config.resolve_units import find_unit
 from edge_agent.config.shape import Draft
-from edge_agent.config.tagmap import ModbusAddress, OpcUaAddress, Tag, TagType, Unit
+from edge_agent.config.tagmap import ModbusAddress, OpcUaAddress, OpcUaField, Tag, TagType, Unit
 from edge_agent.model.reading import TagRef
 
 WHOLE_TYPES = frozenset({TagType.INT16, TagType.UINT16, TagType.INT32, TagType.UINT32, TagType.INT64, TagType.UINT64})
@@ -20,6 +20,7 @@ FLOAT_TYPES = frozenset({TagType.FLOAT32, TagType.FLOAT64})
 NUMBER_TYPES = WHOLE_TYPES | FLOAT_TYPES
 MOST_SLOTS = 1024
 """Of a ring: more is no queue between two programs, and each slot is a node to look up."""
+Address = OpcUaAddress | ModbusAddress | OpcUaField
 _SLOT_MARKS = ("{slot}", "{slot+1}")
 _READ_ONLY_TABLES = frozenset({"ir", "di"})
 _EXPONENTS = {TagType.INT16: 15, TagType.INT32: 31, TagType.INT64: 63} | {
@@ -60,13 +61,16 @@ def resolve_tags(draft: Draft, units: dict[str, Unit], report: Report) -> dict[T
         path: Path = ("tags", ref.source, ref.tag)
         unit = None if section.unit is None else find_unit(report, (*path, "unit"), section.unit, units)
         slots = _slots(ref, section, draft, report, path)
-        address = slots[0] if slots else _address(ref, section, draft, report, path)
+        address: Address | None = slots[0] if slots else _address(ref, section, draft, report, path)
+        of_type = _of_type(ref, section, draft, report, path)
+        if section.field is not None:
+            address = _field(ref, section, draft, report, path)
         fit = _check_figures(section, report, path)
         limits = _limits(section, report, path)
         if address is None or not fit or (section.unit is not None and unit is None) or slots == ():
             continue
         scale = Decimal(1) if section.scale is None else section.scale
-        found[ref] = Tag(ref, section.type, address, unit, scale, limits, section.write, slots or ())
+        found[ref] = Tag(ref, section.type, address, unit, scale, limits, section.write, slots or (), of_type=of_type)
     return found
 
 
@@ -74,13 +78,38 @@ def _address(
     ref: TagRef, section: TagSection, draft: Draft, report: Report, path: Path
 ) -> OpcUaAddress | ModbusAddress | None:
     source = draft.sources.get(ref.source)
-    if source is None:
+    if source is None or section.field is not None:
         return None
     if isinstance(source, ModbusSection):
         return _modbus_address(section, report, path)
     if _belongs(_OPC_UA, section, report, path) and section.node is not None:
         return report.attempt((*path, "node"), node, section.node, source.namespaces)
     return None
+
+
+def _field(ref: TagRef, section: TagSection, draft: Draft, report: Report, path: Path) -> OpcUaField | None:
+    """A field of an event, on an OPC UA server; it has no other place."""
+    source = draft.sources.get(ref.source)
+    strangers = [key for key in ("node", "at", "slots", "of_type") if getattr(section, key) is not None]
+    if isinstance(source, ModbusSection) or strangers:
+        report.error((*path, "field"), Code.CONFLICT, "a field is a part of an OPC UA event", "remove it", key=True)
+        return None
+    if source is None or section.field is None:
+        return None
+    return report.attempt((*path, "field"), event_field, section.field, source.namespaces)
+
+
+def _of_type(ref: TagRef, section: TagSection, draft: Draft, report: Report, path: Path) -> OpcUaAddress | None:
+    """The type of event that a node of type `event` is listened to for."""
+    source = draft.sources.get(ref.source)
+    is_event = section.type is TagType.EVENT
+    if is_event is (section.of_type is None) or (is_event and isinstance(source, ModbusSection)):
+        message = "a tag of type event is a node of an OPC UA server, and says which events it means"
+        report.error(path, Code.CONFLICT, message, 'write type: event and of_type: "nsu={pv};i=5001"', key=True)
+        return None
+    if section.of_type is None or source is None or isinstance(source, ModbusSection):
+        return None
+    return report.attempt((*path, "of_type"), node, section.of_type, source.namespaces)
 
 
 def _slots(
@@ -123,7 +152,7 @@ def _modbus_slots(section: TagSection, report: Report, path: Path) -> tuple[OpcU
     first = _modbus_address(section, report, path)
     if first is None:
         return ()
-    width = ((section.length or 0) + 1) // 2 if section.type is TagType.STRING else REGISTERS[section.type]
+    width = ((section.length or 0) + 1) // 2 if section.type is TagType.STRING else REGISTERS.get(section.type, 1)
     stride, number = section.stride or 0, section.slots or 0
     if stride < width:
         message = f"a slot takes {width} registers, and the next one begins after {stride}"

@@ -66,6 +66,7 @@ class Kind(StrEnum):
     TRANSACTION_COUNTER = "transaction-counter"
     BITS = "bits"
     RING = "ring"
+    EVENT = "event"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,8 @@ class Handshake:
     """A confirmation: the PLC shows a block by `trigger`, the agent answers in `ack` once it is committed.
 
     Transaction counter: `trigger` is incremented, `ack` echoes it. Bits: both are 0 or 1. Ring: `trigger` is the head,
-    the slot written next, and `ack` the tail, the slot read next. `modulus` is how many values the trigger takes.
+    the slot written next, and `ack` the tail, the slot read next. Event: `trigger` is the node that emits it, `ack` the
+    same, since what is answered is the notification. `modulus` is how many values the trigger takes.
     `quantity`, `container` and `number` (the PLC's own number of the block) are read together with the trigger.
     What waits longer than `within`, on either side, is shown.
     """

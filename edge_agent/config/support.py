@@ -40,12 +40,6 @@ NOT_RUN = (
     Feature(Code.NOT_RUN_EVENT, "this event", "movements/*/event", _other_than(*RUN_EVENTS)),
     Feature(Code.NOT_RUN_SIGNAL, "level rules", "movements/*/level"),
     Feature(Code.NOT_RUN_SIGNAL, "flow rules", "movements/*/flow"),
-    Feature(
-        Code.NOT_RUN_SIGNAL,
-        "handshakes by OPC UA events",
-        "movements/*/handshake/kind",
-        _is("event"),
-    ),
     Feature(Code.NOT_RUN_COUNTER, "saturates_at", "movements/*/counter/saturates_at"),
     Feature(Code.NOT_RUN_COUNTER, "final_tag", "movements/*/counter/final_tag"),
     Feature(Code.NOT_RUN_COUNTER, "a direction other than up", "movements/*/counter/direction", _other_than("up")),

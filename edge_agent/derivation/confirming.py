@@ -9,7 +9,7 @@ from decimal import Decimal
 
 from edge_agent.config.signals import Handshake, Kind
 from edge_agent.config.tagmap import Rule
-from edge_agent.derivation import cadence, confirmed, confirmed_bits, confirmed_ring
+from edge_agent.derivation import cadence, confirmed, confirmed_bits, confirmed_event, confirmed_ring
 from edge_agent.derivation.booking import Books, exact
 from edge_agent.derivation.enrich import Attribution, attribute, event_time
 from edge_agent.model.confirmation import Acknowledge, Block, Released, Result
@@ -22,11 +22,13 @@ _CONFIRM: dict[Kind, Callable[[Handshake, HandshakeState | None, Block], confirm
     Kind.TRANSACTION_COUNTER: confirmed.confirm,
     Kind.BITS: confirmed_bits.confirm,
     Kind.RING: confirmed_ring.confirm,
+    Kind.EVENT: confirmed_event.confirm,
 }
 _RELEASED: dict[Kind, Callable[[Handshake, HandshakeState, int], HandshakeState]] = {
     Kind.TRANSACTION_COUNTER: confirmed.released,
     Kind.BITS: confirmed_bits.released,
     Kind.RING: confirmed_ring.released,
+    Kind.EVENT: confirmed_event.released,
 }
 
 
@@ -132,7 +134,8 @@ def _finding(work: Books, one: HandshakeRule, block: Block, state: HandshakeStat
         case confirmed.Booking():
             proof = replace(_evidence(block, found.place, time), flags=found.flags)
             line = work.line(rule, _key(work, rule, time, found.container), found.quantity, proof)
-            name = f"{rule.name}/{found.place.epoch}/{found.place.to_position}"
+            place = f"event/{block.event}" if block.event else f"{found.place.epoch}/{found.place.to_position}"
+            name = f"{rule.name}/{place}"
             work.outcome.natural_keys.append(NaturalKey(rule.name, name, state.content))
             work.book(rule, line)
             cadence.schedule(work, (rule,), block.received.wall)

@@ -29,6 +29,7 @@ class Block:
     `values` holds every other tag the rule names, read together with the trigger. `conflicting` is set by the pipeline
     when the store already knows this number's natural key: such a block is never booked by itself.
     `fell`: the request in bits was seen low since the block before. `waiting`: a ring's entries, this one included.
+    `event`: the EventId in hexadecimal; a block without one says that listening to events began anew.
     """
 
     rule: str
@@ -39,6 +40,7 @@ class Block:
     conflicting: bool = False
     fell: bool = False
     waiting: int = 0
+    event: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,9 +21,9 @@ def slot(tag: TagRef, number: int) -> TagRef:
 
 
 def readable(tags: Iterable[Tag]) -> Iterator[Tag]:
-    """The tags as a device has them: each slot of a ring is one."""
+    """The tags that a device can be asked for: each slot of a ring is one."""
     for tag in tags:
-        if not tag.slots:
+        if not tag.slots and not tag.comes_with_events:
             yield tag
         for number, address in enumerate(tag.slots):
             yield replace(tag, ref=slot(tag.ref, number), address=address, slots=(), on_demand=True)

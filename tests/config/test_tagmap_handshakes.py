@@ -9,7 +9,7 @@ import pytest
 
 from edge_agent.config.loader import Loaded
 from edge_agent.config.signals import Handshake, Kind
-from edge_agent.config.tagmap import ModbusAddress, OpcUaAddress, TagMap
+from edge_agent.config.tagmap import ModbusAddress, OpcUaAddress, OpcUaField, TagMap
 from edge_agent.model.reading import TagRef
 
 Load = Callable[[str], Loaded]
@@ -36,6 +36,9 @@ tags:
     tail:    {node: "nsu={pv};s=::Ring.Tail", type: uint16, write: true}
     r_cases: {node: "nsu={pv};s=::Ring.Slots[{slot+1}].Cases", type: int16, unit: case, slots: 16}
     r_sscc:  {node: "nsu={pv};s=::Ring.Slots[{slot+1}].SSCC", type: string, slots: 16}
+    left:    {node: "nsu={pv};s=::Palletizer", type: event, of_type: "nsu={pv};i=5001"}
+    e_cases: {field: "nsu={pv};Cases", type: int16, unit: case}
+    e_sscc:  {field: "nsu={pv};SSCC", type: string}
   tanks:
     request: {at: "di3", type: bool}
     answer:  {at: "co4", type: bool, write: true}
@@ -71,6 +74,10 @@ MODBUS_RING = """\
 handshake: {kind: ring, head: tanks.head, tail: tanks.tail}
     quantity: tanks.r_cases
     container: tanks.r_sscc"""
+OPCUA_EVENT = """\
+handshake: {kind: event, trigger: filler.left}
+    quantity: filler.e_cases
+    container: filler.e_sscc"""
 
 
 def text_of(handshake: str) -> str:
@@ -135,6 +142,17 @@ def test_a_ring_of_registers(load_text: Load) -> None:
     assert slots[:2] == (ModbusAddress("hr", 101, None, 18), ModbusAddress("hr", 113, None, 18))
 
 
+def test_events_and_their_fields(load_text: Load) -> None:
+    tag_map, signal = resolved(load_text(text_of(OPCUA_EVENT)))
+    assert (signal.kind, signal.trigger, signal.result) == (Kind.EVENT, filler("left"), None)
+    left = tag_map.tags[filler("left")]
+    assert (left.address, left.of_type) == (
+        OpcUaAddress("urn:plc", "s=::Palletizer"),
+        OpcUaAddress("urn:plc", "i=5001"),
+    )
+    assert tag_map.tags[filler("e_cases")].address == OpcUaField("urn:plc", "Cases")
+
+
 def test_bits_in_a_coil_and_a_discrete_input(load_text: Load) -> None:
     _, signal = resolved(load_text(text_of(MODBUS_BITS)))
     assert (signal.trigger, signal.result, signal.container) == (TagRef("tanks", "request"), None, None)
@@ -172,6 +190,23 @@ def test_bits_in_a_coil_and_a_discrete_input(load_text: Load) -> None:
             "a slot takes 9 registers",
         ),
         (MODBUS_RING, 'at: "hr100"', 'at: "hr65500"', "the last slot reaches beyond the last register"),
+        (
+            OPCUA_EVENT,
+            "trigger: filler.left",
+            "trigger: filler.request",
+            "`filler.request` is a bool and emits no events",
+        ),
+        (OPCUA_EVENT, "filler.left}", "filler.left, result: filler.result}", "an event has nowhere to write a result"),
+        (OPCUA_EVENT, "filler.e_cases", "filler.cases", "`filler.cases` is no field of an event"),
+        (OPCUA_EVENT, ', of_type: "nsu={pv};i=5001"', "", "says which events it means"),
+        (OPCUA_EVENT, '"nsu={pv};Cases"', '"Cases"', "is not a field of an event"),
+        (
+            OPCUA_BITS,
+            "quantity: filler.cases",
+            "quantity: filler.e_cases",
+            "comes with events: only a handshake by events",
+        ),
+        (MODBUS_BITS, 'at: "hr10", type', 'field: "nsu={pv};X", type', "a field is a part of an OPC UA event"),
         (MODBUS_BITS, "ack: tanks.answer", "ack: tanks.bit", "is a bit of a register: to write it"),
     ],
 )

@@ -277,12 +277,6 @@ def test_a_float_counter_below_its_limit_is_valid_but_not_run(bound: str, bottli
     assert "preforms_used" not in loaded_map(loaded).rules
 
 
-def test_handshakes_by_events_are_valid_but_not_run(bottling_line: str, load_text: Load) -> None:
-    loaded = load_text(bottling_line.replace("{trigger:", "{kind: event, trigger:"))
-    assert [finding.code.value for finding in loaded.findings] == ["EA-1907"]
-    assert "pallet_out" not in loaded_map(loaded).rules
-
-
 def test_all_errors_come_at_once_in_the_order_of_the_file(bottling_line: str, load_text: Load) -> None:
     text = bottling_line
     for old, new in (

@@ -18,7 +18,7 @@ from edge_agent.model.reading import TagRef
 WHOLE_TYPES = frozenset({TagType.INT16, TagType.UINT16, TagType.INT32, TagType.UINT32, TagType.INT64, TagType.UINT64})
 FLOAT_TYPES = frozenset({TagType.FLOAT32, TagType.FLOAT64})
 NUMBER_TYPES = WHOLE_TYPES | FLOAT_TYPES
-MOST_SLOTS = 1024
+MOST_SLOTS = 256
 """Of a ring: more is no queue between two programs, and each slot is a node to look up."""
 Address = OpcUaAddress | ModbusAddress | OpcUaField
 _SLOT_MARKS = ("{slot}", "{slot+1}")

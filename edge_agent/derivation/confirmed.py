@@ -22,6 +22,9 @@ UNKNOWN = 1
 """Of `Skipped`: something was not seen, nobody knows how much."""
 
 
+_MARK = 16
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """Positions of a transaction in its epoch: (number - 1, number) unrolled; both alike where it takes none."""
@@ -114,6 +117,16 @@ def fingerprint(handshake: Handshake, block: Block) -> str:
     """SHA-256 (hex) over what the block says: equal contents of one number are the same transaction."""
     parts = [f"{tag}={_shown(block.values.get(tag))}" for tag in handshake.contents]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def is_known(state: HandshakeState, content: str) -> bool:
+    """Whether one of the latest blocks said the same."""
+    return content[:_MARK] in state.recent
+
+
+def recent(state: HandshakeState, content: str, most: int) -> tuple[str, ...]:
+    """The latest contents with this one, at most so many; 64 bits of each tell them apart."""
+    return (*state.recent, content[:_MARK])[-most:]
 
 
 def legible(handshake: Handshake, block: Block) -> bool:

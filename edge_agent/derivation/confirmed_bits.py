@@ -58,7 +58,9 @@ def _first_sight(handshake: Handshake, block: Block, content: str) -> Verdict:
     if not block.number:
         return _low(begun, block)
     if block.acknowledged:
-        return Verdict(_at(replace(begun, content=content, recent=(content,)), Phase.ANSWERED))
+        return Verdict(
+            _at(replace(begun, content=content, recent=confirmed.recent(begun, content, RECENT)), Phase.ANSWERED)
+        )
     return _new(handshake, begun, block, content)
 
 
@@ -113,10 +115,10 @@ def _again_high(handshake: Handshake, state: HandshakeState, block: Block, conte
         return _new(handshake, state, block, content, answered=True)
     if content == state.content and state.result != Result.DONE:
         return _refused_again(handshake, state)
-    if handshake.number is not None and content in state.recent:
+    if handshake.number is not None and confirmed.is_known(state, content):
         result = Result(state.result) if content == state.content else Result.DONE
         return Verdict(replace(_at(state, Phase.OPEN), content=content), (), result)
-    if state.restarted and content in state.recent:
+    if state.restarted and confirmed.is_known(state, content):
         why = "has the content of an earlier one, and the PLC may have restarted: it may be booked already"
         return _doubt(handshake, state, block, content, Cause.IN_DOUBT, why=why)
     return _new(handshake, state, block, content)
@@ -152,7 +154,7 @@ def _doubts(handshake: Handshake, state: HandshakeState) -> bool:
 
 def _next(state: HandshakeState, content: str) -> HandshakeState:
     """One transaction more."""
-    return replace(state, latest=state.latest + 1, content=content, recent=(*state.recent, content)[-RECENT:])
+    return replace(state, latest=state.latest + 1, content=content, recent=confirmed.recent(state, content, RECENT))
 
 
 def _doubt(
@@ -161,7 +163,7 @@ def _doubt(
     """A transaction of its own if it is one: a person decides."""
     quantity, container, _ = confirmed.read(handshake, block)
     result = Result.CONFLICT if cause is Cause.CONFLICT else Result.IN_REVIEW
-    doubts = _doubts(handshake, state) and content in state.recent
+    doubts = _doubts(handshake, state) and confirmed.is_known(state, content)
     after = replace(_next(state, content), result=result, restarted=doubts, repeated=False)
     place = Place(after.epoch, after.latest - 1, after.latest)
     doubt = Suspicion(place, cause, quantity, container, f"request {after.latest} {why}")

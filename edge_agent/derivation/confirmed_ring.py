@@ -80,12 +80,12 @@ def _entry(handshake: Handshake, state: HandshakeState, block: Block, content: s
         return Verdict(replace(state, waiting=0))
     if state.restarted:
         state = replace(state, restarted=False, doubtful=max(state.doubtful, block.waiting))
-    known = content in state.recent
+    known = confirmed.is_known(state, content)
     taken = replace(
         state,
         latest=state.latest + 1,
         content=content,
-        recent=state.recent if known else (*state.recent, content)[-2 * handshake.modulus :],
+        recent=state.recent if known else confirmed.recent(state, content, 2 * handshake.modulus),
         waiting=block.waiting - 1,
         doubtful=_doubtful(handshake, state, known=known),
         released=False,
@@ -125,7 +125,7 @@ def _after_restore(handshake: Handshake, state: HandshakeState, block: Block, co
         begun,
         latest=begun.latest + 1,
         content=content,
-        recent=(*begun.recent, content)[-2 * handshake.modulus :],
+        recent=confirmed.recent(begun, content, 2 * handshake.modulus),
         waiting=block.waiting - 1,
         released=False,
     )

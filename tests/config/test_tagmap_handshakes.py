@@ -174,7 +174,7 @@ def test_bits_in_a_coil_and_a_discrete_input(load_text: Load) -> None:
             'SSCC", type: string, slots: 8',
             "16 slots (filler.r_cases) and 8",
         ),
-        (OPCUA_RING, "slots: 16", "slots: 1", "a ring has 2 to 1024 slots"),
+        (OPCUA_RING, "slots: 16", "slots: 1", "a ring has 2 to 256 slots"),
         (OPCUA_RING, "[{slot+1}]", "[1]", "is the same node for each slot"),
         (
             OPCUA_RING,

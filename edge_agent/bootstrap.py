@@ -111,7 +111,7 @@ async def _compose(
     outbox = Outbox(database, tag_map.streams)
     await outbox.load()
     status, audit = Status(clock), Audit(database, clock)
-    tags = TagBoard(tag.ref for tag in tag_map.tags.values())
+    tags = TagBoard(tag.ref for tag in tag_map.tags.values() if not tag.slots and not tag.comes_with_events)
     shell = Shell(settings, parts, tag_map, status, Counts(), database, outbox, audit, tags, Progress())
     supervisor = Supervisor(status)
     pipeline = new_pipeline(shell)
@@ -136,7 +136,7 @@ async def _compose(
         systems.clear()
         systems.update(new.systems)
         control.serve(handlers(replace(shell, tag_map=new), pipeline, settling, relay))
-        tags.expect(tag.ref for tag in new.tags.values())
+        tags.expect(tag.ref for tag in new.tags.values() if not tag.slots and not tag.comes_with_events)
         await relay.introduce(presence(settings, new))
 
     reload = Reload(

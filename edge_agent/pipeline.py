@@ -248,4 +248,7 @@ def _may_pass(error: BaseException) -> bool:
 
 def _marked(item: Input, taken: NaturalKeyTaken) -> Input:
     """The block whose natural key the store already knows: never booked by itself, a person decides."""
-    return replace(item, conflicting=True) if isinstance(item, Block) and item.rule == taken.rule else item
+    if not isinstance(item, Block) or item.rule != taken.rule:
+        return item
+    is_meant = not item.event or taken.key == f"{item.rule}/event/{item.event}"
+    return replace(item, conflicting=True) if is_meant else item

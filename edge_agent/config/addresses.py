@@ -13,7 +13,7 @@ from uuid import UUID
 from edge_agent.config.codes import Code
 from edge_agent.config.findings import Unfit, shown
 from edge_agent.config.names import check_text
-from edge_agent.config.tagmap import ModbusAddress, OpcUaAddress, TagType
+from edge_agent.config.tagmap import ModbusAddress, OpcUaAddress, OpcUaField, TagType
 
 OPC_UA_NAMESPACE = "http://opcfoundation.org/UA/"
 LARGEST_TABLE = 65_536
@@ -22,6 +22,7 @@ LONGEST_STRING = 250
 _BITS = 16
 _NUMERIC_LIMIT = 2**32
 _NODE = re.compile(r"nsu=([^;]*);([sigb])=(.+)", re.DOTALL)
+_FIELD = re.compile(r"nsu=([^;]+);([^;=]+)", re.DOTALL)
 _INDEXED = re.compile(r"(ns=[0-9]+;)?[sigb]=.*", re.DOTALL)
 _BRACES = re.compile(r"\{([^{}]*)\}|[{}]")
 _ZERO_BASED = re.compile(r"(hr|ir|co|di)(0|[1-9][0-9]{0,5})(?:\.([0-9]+))?")
@@ -59,6 +60,16 @@ def node(text: str, namespaces: Mapping[str, str]) -> OpcUaAddress:
         raise Unfit(Code.BAD_NODE, f"{shown(text)} names no namespace", 'write it like "nsu={pv};s=::Order.No"')
     _check_identifier(kind, identifier)
     return OpcUaAddress(uri.replace("%3B", ";").replace("%25", "%"), f"{kind}={identifier}")
+
+
+def event_field(text: str, namespaces: Mapping[str, str]) -> OpcUaField:
+    """`nsu={pv};Cases`: a field of an event by its browse name, `{pv}` standing for a namespace of the source."""
+    filled = _BRACES.sub(lambda match: _namespace(match, text, namespaces), text)
+    match = _FIELD.fullmatch(filled)
+    if match is None:
+        raise Unfit(Code.BAD_NODE, f"{shown(text)} is not a field of an event", 'write it like "nsu={pv};Cases"')
+    check_text(match[2])
+    return OpcUaField(match[1].replace("%3B", ";").replace("%25", "%"), match[2])
 
 
 def _namespace(match: re.Match[str], text: str, namespaces: Mapping[str, str]) -> str:
@@ -108,7 +119,7 @@ def register(text: str, kind: TagType, length: int | None) -> ModbusAddress:
     if not single and kind is TagType.BOOL and bit is None:
         message = f"{shown(text)} is a register of 16 bits: which one is meant?"
         raise Unfit(Code.TABLE_AND_TYPE, message, f'name the bit: "{text}.0" to "{text}.15"')
-    count = REGISTERS[kind] if kind is not TagType.STRING else ((length or 1) + 1) // 2
+    count = REGISTERS.get(kind, 1) if kind is not TagType.STRING else ((length or 1) + 1) // 2
     if offset + count > LARGEST_TABLE:
         message = (
             f"{shown(text)} and the {count - 1} after it reach beyond the last register, {table}{LARGEST_TABLE - 1}"

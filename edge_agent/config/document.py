@@ -197,8 +197,24 @@ class TagSection(Section):
 
     type: Annotated[TagType, MemberOf(TagType)] = Field(description="What the device holds.", examples=["uint32"])
     node: Text | None = Field(None, description="OPC UA node by namespace URI.", examples=["nsu={pv};s=::Order.No"])
+    field: Text | None = Field(
+        None, description="Of an event of an OPC UA server: a field, by its browse name.", examples=["nsu={pv};Cases"]
+    )
+    of_type: Text | None = Field(
+        None, description="With type: event, which events of the node are meant.", examples=["nsu={pv};i=5001"]
+    )
     at: Register | None = Field(
         None, description="Modbus address, quoted: 40101 counts from 1, hr100 from 0.", examples=["40101", "hr104"]
+    )
+    slots: Whole | None = Field(
+        None,
+        description="Of a ring buffer: how many slots it has; the node names one by {slot} or {slot+1}.",
+        examples=[16],
+    )
+    stride: Whole | None = Field(
+        None,
+        description="Registers from one slot to the next, on Modbus; the address is the first one's.",
+        examples=[8],
     )
     length: Whole | None = Field(None, description="Characters of a string on Modbus, two a register.", examples=[20])
     unit: UnitName | None = Field(None, description="Unit of the scaled value.", examples=["pcs"])
@@ -206,7 +222,7 @@ class TagSection(Section):
     range: list[Exact] | None = Field(
         None, description="Lowest and highest value, scaled; others are no readings.", examples=[["0", "12000"]]
     )
-    write: Flag = Field(default=False, description="The agent may write it: a handshake's ack or result.")
+    write: Flag = Field(default=False, description="The agent may write it: a handshake's ack, tail or result.")
 
 
 class UnitSection(Section):

@@ -146,10 +146,28 @@ class HandshakeSection(Section):
     kind: Annotated[str, OneOf("transaction-counter", "bits", "ring", "event")] = Field(
         "transaction-counter", description="How the PLC and the agent agree."
     )
-    trigger: Ref = Field(description="Incremented by the PLC once the block is written.", examples=["filler.pal_seq"])
-    ack: Ref = Field(description="The agent echoes the number here.", examples=["filler.pal_ack"])
+    trigger: Ref | None = Field(
+        None,
+        description="Incremented by the PLC once the block is written; with bits, its request; with events, the node.",
+        examples=["filler.pal_seq"],
+    )
+    ack: Ref | None = Field(
+        None, description="The agent echoes the number here; with bits, its answer.", examples=["filler.pal_ack"]
+    )
+    head: Ref | None = Field(
+        None, description="Of a ring: the slot that the PLC writes next.", examples=["filler.head"]
+    )
+    tail: Ref | None = Field(
+        None, description="Of a ring: the slot that the agent reads next.", examples=["filler.tail"]
+    )
     result: Ref | None = Field(
         None, description="The agent writes the result code here.", examples=["filler.pal_result"]
+    )
+    number: Ref | None = Field(
+        None, description="With bits or a ring: the PLC's own number of the block.", examples=["filler.pal_number"]
+    )
+    within: Duration | None = Field(
+        None, description="What waits longer, on either side, is shown; 30 s.", examples=["10 s"]
     )
 
 

@@ -35,9 +35,20 @@ class World:
     cadences: dict[str, Cadence]
 
 
-def find_tag(world: World, path: Path, ref: TagRef) -> Tag | None:
-    """The tag; None where it is unknown (reported here) or faulty (reported before)."""
+def find_tag(world: World, path: Path, ref: TagRef, *, in_ring: bool = False, in_event: bool = False) -> Tag | None:
+    """The tag; None where it is unknown (reported here) or faulty (reported before).
+
+    Slots are for the block of a ring, fields for that of an event.
+    """
     tag = world.tags.get(ref)
+    if tag is not None and tag.slots and not in_ring:
+        message = f"{shown(str(ref))} has slots: only the block of a ring is read slot by slot"
+        world.report.error(path, Code.CONFLICT, message, "name another tag, or use a handshake of kind: ring")
+        return None
+    if tag is not None and tag.comes_with_events and not in_event:
+        message = f"{shown(str(ref))} comes with events: only a handshake by events has it"
+        world.report.error(path, Code.CONFLICT, message, "name another tag, or use a handshake of kind: event")
+        return None
     if tag is not None:
         return tag
     sources, given = world.report.names("tags"), world.report.names("tags", ref.source)

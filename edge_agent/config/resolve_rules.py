@@ -22,9 +22,9 @@ from edge_agent.config.resolve_context import (
 )
 from edge_agent.config.resolve_counters import check_siblings, resolve_counter
 from edge_agent.config.resolve_flows import resolve_flow
+from edge_agent.config.resolve_handshakes import resolve_handshake
 from edge_agent.config.resolve_levels import resolve_level
 from edge_agent.config.resolve_materials import conversion
-from edge_agent.config.resolve_signals import resolve_handshake
 from edge_agent.config.resolve_tags import NUMBER_TYPES, WHOLE_TYPES
 from edge_agent.config.resolve_units import convert
 from edge_agent.config.signals import PER_UNIT, Counter, Direction, Handshake, Signal
@@ -265,8 +265,8 @@ def check_writes(world: World) -> None:
     """`write: true` opens a tag that a handshake answers in, and no other (derivation.md, Handshakes)."""
     report = world.report
     handshakes = [("movements", rule, "handshake") for rule in report.names("movements")]
-    answers = {report.text(*handshake, key) for handshake in handshakes for key in ("ack", "result")}
+    answers = {report.text(*handshake, key) for handshake in handshakes for key in ("ack", "tail", "result")}
     for ref, section in world.draft.tags.items():
         if section.write and str(ref) not in answers:
-            message = f"{shown(str(ref))} is no handshake's `ack` or `result`, so the agent never writes it"
+            message = f"{shown(str(ref))} is no handshake's `ack`, `tail` or `result`, so the agent never writes it"
             report.error(("tags", *ref, "write"), Code.WRITE_REFUSED, message, "remove write: true", key=True)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from edge_agent.config.addresses import LONGEST_STRING, node, register
+from edge_agent.config.addresses import LARGEST_TABLE, LONGEST_STRING, REGISTERS, event_field, node, register
 from edge_agent.config.codes import Code
 from edge_agent.config.document import ModbusSection, TagSection
 from edge_agent.config.findings import shown
 from edge_agent.config.report import Path, Report
 from edge_agent.config.resolve_units import find_unit
 from edge_agent.config.shape import Draft
-from edge_agent.config.tagmap import ModbusAddress, OpcUaAddress, Tag, TagType, Unit
+from edge_agent.config.tagmap import ModbusAddress, OpcUaAddress, OpcUaField, Tag, TagType, Unit
 from edge_agent.model.reading import TagRef
 
 _VALUES = {
@@ -28,6 +28,10 @@ _VALUES = {
 WHOLE_TYPES = frozenset(_VALUES)
 FLOAT_TYPES = frozenset({TagType.FLOAT32, TagType.FLOAT64})
 NUMBER_TYPES = WHOLE_TYPES | FLOAT_TYPES
+MOST_SLOTS = 256
+"""Of a ring: more is no queue between two programs, and each slot is a node to look up."""
+Address = OpcUaAddress | ModbusAddress | OpcUaField
+_SLOT_MARKS = ("{slot}", "{slot+1}")
 _READ_ONLY_TABLES = frozenset({"ir", "di"})
 
 
@@ -61,13 +65,17 @@ def resolve_tags(draft: Draft, units: dict[str, Unit], report: Report) -> dict[T
     for ref, section in draft.tags.items():
         path: Path = ("tags", ref.source, ref.tag)
         unit = None if section.unit is None else find_unit(report, (*path, "unit"), section.unit, units)
-        address = _address(ref, section, draft, report, path)
+        slots = _slots(ref, section, draft, report, path)
+        address: Address | None = slots[0] if slots else _address(ref, section, draft, report, path)
+        of_type = _of_type(ref, section, draft, report, path)
+        if section.field is not None:
+            address = _field(ref, section, draft, report, path)
         fit = _check_figures(section, report, path)
         limits = _limits(section, report, path)
-        if address is None or not fit or (section.unit is not None and unit is None):
+        if address is None or not fit or (section.unit is not None and unit is None) or slots == ():
             continue
         scale = Decimal(1) if section.scale is None else section.scale
-        found[ref] = Tag(ref, section.type, address, unit, scale, limits, section.write)
+        found[ref] = Tag(ref, section.type, address, unit, scale, limits, section.write, slots or (), of_type=of_type)
     return found
 
 
@@ -75,13 +83,91 @@ def _address(
     ref: TagRef, section: TagSection, draft: Draft, report: Report, path: Path
 ) -> OpcUaAddress | ModbusAddress | None:
     source = draft.sources.get(ref.source)
-    if source is None:
+    if source is None or section.field is not None:
         return None
     if isinstance(source, ModbusSection):
         return _modbus_address(section, report, path)
     if _belongs(_OPC_UA, section, report, path) and section.node is not None:
         return report.attempt((*path, "node"), node, section.node, source.namespaces)
     return None
+
+
+def _field(ref: TagRef, section: TagSection, draft: Draft, report: Report, path: Path) -> OpcUaField | None:
+    """A field of an event, on an OPC UA server; it has no other place."""
+    source = draft.sources.get(ref.source)
+    strangers = [key for key in ("node", "at", "slots", "of_type") if getattr(section, key) is not None]
+    if isinstance(source, ModbusSection) or strangers:
+        report.error((*path, "field"), Code.CONFLICT, "a field is a part of an OPC UA event", "remove it", key=True)
+        return None
+    if source is None or section.field is None:
+        return None
+    return report.attempt((*path, "field"), event_field, section.field, source.namespaces)
+
+
+def _of_type(ref: TagRef, section: TagSection, draft: Draft, report: Report, path: Path) -> OpcUaAddress | None:
+    """The type of event that a node of type `event` is listened to for."""
+    source = draft.sources.get(ref.source)
+    is_event = section.type is TagType.EVENT
+    if is_event is (section.of_type is None) or (is_event and isinstance(source, ModbusSection)):
+        message = "a tag of type event is a node of an OPC UA server, and says which events it means"
+        report.error(path, Code.CONFLICT, message, 'write type: event and of_type: "nsu={pv};i=5001"', key=True)
+        return None
+    if section.of_type is None or source is None or isinstance(source, ModbusSection):
+        return None
+    return report.attempt((*path, "of_type"), node, section.of_type, source.namespaces)
+
+
+def _slots(
+    ref: TagRef, section: TagSection, draft: Draft, report: Report, path: Path
+) -> tuple[OpcUaAddress | ModbusAddress, ...] | None:
+    """The addresses of a ring's slots, empty where something is wrong; None for a tag that has one value."""
+    is_modbus = isinstance(draft.sources.get(ref.source), ModbusSection)
+    if section.stride is not None and (section.slots is None or not is_modbus):
+        message = "`stride` says how far apart the slots of a ring are on Modbus"
+        report.error((*path, "stride"), Code.CONFLICT, message, "remove it, or add slots: 16", key=True)
+        return ()
+    if section.slots is None:
+        return None
+    if not 2 <= section.slots <= MOST_SLOTS:
+        report.error((*path, "slots"), Code.OUT_OF_RANGE, f"a ring has 2 to {MOST_SLOTS} slots", "write slots: 16")
+        return ()
+    return _modbus_slots(section, report, path) if is_modbus else _node_slots(ref, section, draft, report, path)
+
+
+def _node_slots(
+    ref: TagRef, section: TagSection, draft: Draft, report: Report, path: Path
+) -> tuple[OpcUaAddress | ModbusAddress, ...]:
+    text, number = section.node or "", section.slots or 0
+    if section.node is not None and not any(mark in text for mark in _SLOT_MARKS):
+        message = f"{shown(text)} is the same node for each slot"
+        report.error((*path, "node"), Code.BAD_NODE, message, 'write it like "nsu={pv};s=::Ring[{slot}].Cases"')
+        return ()
+    found = []
+    for slot in range(number):
+        filled = text.replace("{slot}", str(slot)).replace("{slot+1}", str(slot + 1))
+        one = section.model_copy(update={"node": None if section.node is None else filled})
+        address = _address(ref, one, draft, report, path)
+        if address is None:
+            return ()
+        found.append(address)
+    return tuple(found)
+
+
+def _modbus_slots(section: TagSection, report: Report, path: Path) -> tuple[OpcUaAddress | ModbusAddress, ...]:
+    first = _modbus_address(section, report, path)
+    if first is None:
+        return ()
+    width = ((section.length or 0) + 1) // 2 if section.type is TagType.STRING else REGISTERS.get(section.type, 1)
+    stride, number = section.stride or 0, section.slots or 0
+    if stride < width:
+        message = f"a slot takes {width} registers, and the next one begins after {stride}"
+        report.error((*path, "slots"), Code.OUT_OF_RANGE, message, "add stride: how many registers a slot has")
+        return ()
+    if first.offset + stride * (number - 1) + width > LARGEST_TABLE:
+        message = f"the last slot reaches beyond the last register, {first.table}{LARGEST_TABLE - 1}"
+        report.error((*path, "slots"), Code.BEYOND_TABLE, message)
+        return ()
+    return tuple(replace(first, offset=first.offset + stride * slot) for slot in range(number))
 
 
 def _modbus_address(section: TagSection, report: Report, path: Path) -> ModbusAddress | None:

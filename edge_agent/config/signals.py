@@ -137,11 +137,24 @@ class Counter:
         return self.tag
 
 
+class Kind(StrEnum):
+    """How the PLC and the agent agree that a movement is confirmed (derivation.md, Handshakes)."""
+
+    TRANSACTION_COUNTER = "transaction-counter"
+    BITS = "bits"
+    RING = "ring"
+    EVENT = "event"
+
+
 @dataclass(frozen=True, slots=True)
 class Handshake:
-    """A transaction counter: the block is written, then `trigger` incremented; `ack` echoes it.
+    """A confirmation: the PLC shows a block by `trigger`, the agent answers in `ack` once it is committed.
 
-    `modulus` is that of the trigger's type. `quantity`, `container` and `lot` are read together with the trigger.
+    Transaction counter: `trigger` is incremented, `ack` echoes it. Bits: both are 0 or 1. Ring: `trigger` is the head,
+    the slot written next, and `ack` the tail, the slot read next. Event: `trigger` is the node that emits it, `ack` the
+    same, since what is answered is the notification. `modulus` is how many values the trigger takes.
+    `quantity`, `container`, `lot` and `number` (the PLC's own number of the block) are read together with the trigger.
+    What waits longer than `within`, on either side, is shown.
     """
 
     trigger: TagRef
@@ -150,12 +163,20 @@ class Handshake:
     quantity: TagRef
     container: TagRef | None
     modulus: int
+    kind: Kind = Kind.TRANSACTION_COUNTER
+    number: TagRef | None = None
+    within: timedelta = timedelta(seconds=30)
     lot: TagRef | None = None
 
     @property
-    def content(self) -> tuple[TagRef, ...]:
-        """The tags of the block that say what moved."""
-        return tuple(tag for tag in (self.quantity, self.container, self.lot) if tag is not None)
+    def contents(self) -> tuple[TagRef, ...]:
+        """The tags of the block."""
+        return tuple(tag for tag in (self.quantity, self.container, self.lot, self.number) if tag is not None)
+
+    @property
+    def is_named(self) -> bool:
+        """Whether a block's content tells one movement from another."""
+        return self.container is not None or self.number is not None
 
     @property
     def measured(self) -> TagRef:

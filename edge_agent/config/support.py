@@ -35,12 +35,6 @@ def _is(*words: str) -> Callable[[str], bool]:
 
 NOT_RUN = (
     Feature(Code.NOT_RUN_EVENT, "this event", "movements/*/event", _other_than(*RUN_EVENTS)),
-    Feature(
-        Code.NOT_RUN_SIGNAL,
-        "handshakes other than the transaction counter",
-        "movements/*/handshake/kind",
-        _other_than("transaction-counter"),
-    ),
     Feature(Code.NOT_RUN_RULE, "once_per", "movements/*/once_per"),
 )
 """Float quantities of handshakes are found where signals are resolved; they belong here too."""

@@ -135,6 +135,8 @@ class TagType(StrEnum):
     FLOAT32 = "float32"
     FLOAT64 = "float64"
     STRING = "string"
+    EVENT = "event"
+    """No value: a node that emits events."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +145,14 @@ class OpcUaAddress:
 
     namespace_uri: str
     identifier: str
+
+
+@dataclass(frozen=True, slots=True)
+class OpcUaField:
+    """A field of an event by its browse name: `namespace_uri` and the name (OPC 10000-4, 7.7.4.5)."""
+
+    namespace_uri: str
+    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,15 +177,28 @@ class Unit:
 
 @dataclass(frozen=True, slots=True)
 class Tag:
-    """One tag: value in raw units times `scale` is a quantity in `unit`; `range` bounds that quantity."""
+    """One tag: value in raw units times `scale` is a quantity in `unit`; `range` bounds that quantity.
+
+    A tag of a ring buffer has `slots`, each with its address, of which `address` is the first; it is read slot by slot,
+    and as a tag of its own each slot is `on_demand`: read when a handshake asks, neither polled nor subscribed to.
+    A tag of type `event` emits events `of_type`, whose fields are tags with an `OpcUaField`: none of them is read.
+    """
 
     ref: TagRef
     type: TagType
-    address: OpcUaAddress | ModbusAddress
+    address: OpcUaAddress | ModbusAddress | OpcUaField
     unit: Unit | None = None
     scale: Decimal = Decimal(1)
     range: tuple[Decimal, Decimal] | None = None
     write: bool = False
+    slots: tuple[OpcUaAddress | ModbusAddress, ...] = ()
+    on_demand: bool = False
+    of_type: OpcUaAddress | None = None
+
+    @property
+    def comes_with_events(self) -> bool:
+        """Whether it is never read or subscribed to by itself."""
+        return self.type is TagType.EVENT or isinstance(self.address, OpcUaField)
 
     def in_range(self, raw: int | Decimal) -> bool:
         """Whether a raw value lies in the tag's range."""

@@ -1,8 +1,9 @@
-"""Confirmed movements: the transaction-counter handshake as one state machine (derivation.md, Handshakes).
+"""Confirmed movements: what a block can mean, and the transaction-counter handshake (derivation.md, Handshakes).
 
 A block's number says which transaction it is. Equal to the latest: the same one, acknowledged again. One more: a new
 one. Anything else is a skipped number, a wrap, or a restart of the PLC's count. Acknowledgements are decided here and
-written by the shell after the commit, never before.
+written by the shell after the commit, never before. Bits and rings, which carry no number, have machines of their own
+(`confirmed_bits`, `confirmed_ring`) with the same findings.
 """
 
 from __future__ import annotations
@@ -16,6 +17,12 @@ from edge_agent.model.confirmation import Block, Result
 from edge_agent.model.movement import Cause, Flag
 from edge_agent.model.reading import Quality, Reading
 from edge_agent.model.state import EPOCH_LEAP, HandshakeState
+
+UNKNOWN = 1
+"""Of `Skipped`: something was not seen, nobody knows how much."""
+
+
+_MARK = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,20 +108,30 @@ def _other_number(handshake: Handshake, state: HandshakeState, block: Block, con
     return replace(verdict, findings=(Skipped(Cause.SKIPPED_NUMBERS, skipped, message), *verdict.findings))
 
 
-def released(state: HandshakeState, number: int) -> HandshakeState:
+def released(_handshake: Handshake, state: HandshakeState, number: int) -> HandshakeState:
     """Our acknowledgement of `number` has been written."""
     return replace(state, released=True) if state.latest == number else state
 
 
 def fingerprint(handshake: Handshake, block: Block) -> str:
     """SHA-256 (hex) over what the block says: equal contents of one number are the same transaction."""
-    parts = [f"{tag}={_shown(block.values.get(tag))}" for tag in handshake.content]
+    parts = [f"{tag}={_shown(block.values.get(tag))}" for tag in handshake.contents]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
-def _legible(handshake: Handshake, block: Block) -> bool:
+def is_known(state: HandshakeState, content: str) -> bool:
+    """Whether one of the latest blocks said the same."""
+    return content[:_MARK] in state.recent
+
+
+def recent(state: HandshakeState, content: str, most: int) -> tuple[str, ...]:
+    """The latest contents with this one, at most so many; 64 bits of each tell them apart."""
+    return (*state.recent, content[:_MARK])[-most:]
+
+
+def legible(handshake: Handshake, block: Block) -> bool:
     """Whether every tag of the block could be read; what could not proves no other content."""
-    readings = [block.values.get(tag) for tag in handshake.content]
+    readings = [block.values.get(tag) for tag in handshake.contents]
     return all(reading is not None and reading.quality is Quality.GOOD for reading in readings)
 
 
@@ -124,6 +141,19 @@ def _shown(reading: Reading | None) -> str:
 
 def _said(reading: Reading | None) -> str:
     return ": not read" if reading is None else f": {reading.value!r}, {reading.quality}"
+
+
+def follows(handshake: Handshake, state: HandshakeState, block: Block) -> tuple[tuple[Finding, ...], int | None]:
+    """Whether the PLC's own number of a block follows the one before; 0 and 1 begin anew. What lies between is a gap.
+
+    Also the number to remember. Without one there is nothing to say.
+    """
+    reading = None if handshake.number is None else block.values.get(handshake.number)
+    number = None if reading is None or not isinstance(reading.value, int) else reading.value
+    if number is None or state.sequence is None or number == state.sequence + 1 or number in {0, 1}:
+        return (), state.sequence if number is None else number
+    message = f"number {number} came after {state.sequence}: what lies between was never shown"
+    return (Skipped(Cause.SKIPPED_NUMBERS, UNKNOWN, message),), number
 
 
 def _place(handshake: Handshake, state: HandshakeState) -> Place:
@@ -146,12 +176,24 @@ def _first_sight(handshake: Handshake, block: Block, content: str) -> Verdict:
 def _new(
     handshake: Handshake, state: HandshakeState, block: Block, content: str, flags: tuple[Flag, ...] = ()
 ) -> Verdict:
-    """A transaction not seen before: its block is checked, then booked, or refused and put to review.
-
-    We acknowledge only what is committed: a number acknowledged before its first sight was another's, perhaps booked.
-    """
-    quantity, container, fault = _read(handshake, block)
     answered = block.acknowledged == block.number
+    return judge(handshake, state, block, content, flags, answered=answered)
+
+
+def judge(
+    handshake: Handshake,
+    state: HandshakeState,
+    block: Block,
+    content: str,
+    flags: tuple[Flag, ...] = (),
+    *,
+    answered: bool = False,
+) -> Verdict:
+    """A transaction not seen before, the latest of `state`: its block is checked, then booked, or refused and reviewed.
+
+    We acknowledge only what is committed: one `answered` before its first sight was another's, perhaps booked.
+    """
+    quantity, container, fault = read(handshake, block)
     cause, result = Cause.CONFLICT, Result.CONFLICT
     if block.conflicting:
         fault = "its natural key is already in the store"
@@ -163,13 +205,13 @@ def _new(
     if fault is None and quantity is not None:
         after = replace(state, content=content, result=Result.DONE, released=False)
         return Verdict(after, (Booking(place, quantity, container, flags),), Result.DONE)
-    doubt = Suspicion(place, cause, quantity, container, f"number {block.number}: {fault}")
+    doubt = Suspicion(place, cause, quantity, container, f"number {state.latest}: {fault}")
     return Verdict(
         replace(state, content=content, result=result, released=answered), (doubt,), None if answered else result
     )
 
 
-def _read(handshake: Handshake, block: Block) -> tuple[int | Decimal | None, str | None, str | None]:
+def read(handshake: Handshake, block: Block) -> tuple[int | Decimal | None, str | None, str | None]:
     """(quantity, container, what is wrong): a quantity only where it can be read as a positive number."""
     reading = block.values.get(handshake.quantity)
     value = reading.value if reading is not None and reading.quality is Quality.GOOD else None
@@ -197,10 +239,10 @@ def _same_number(handshake: Handshake, state: HandshakeState, block: Block, cont
     """
     if block.acknowledged == block.number:
         return Verdict(state if state.released else replace(state, released=True))
-    if content == state.content or not _legible(handshake, block):
+    if content == state.content or not legible(handshake, block):
         return Verdict(replace(state, released=False), (), Result(state.result))
     position = _place(handshake, state).to_position
-    quantity, container, _ = _read(handshake, block)
+    quantity, container, _ = read(handshake, block)
     message = f"number {block.number} came again with other content"
     doubt = Suspicion(Place(state.epoch, position, position), Cause.CONFLICT, quantity, container, message)
     begun = HandshakeState(state.epoch + 1, block.number, block.number, 0, content, Result.CONFLICT, released=False)
@@ -218,7 +260,7 @@ def _number_fell(handshake: Handshake, state: HandshakeState, block: Block, cont
         )
     if state.restarted and block.number <= 1:
         return _new(handshake, _begin(state.epoch + 1, block.number), block, content)
-    quantity, container, _ = _read(handshake, block)
+    quantity, container, _ = read(handshake, block)
     sign = "after a restart" if state.restarted else "without a sign of a restart"
     message = f"number {block.number} after {state.latest}, {sign}: it may be booked already"
     begun = replace(_begin(state.epoch + 1, block.number), content=content, result=Result.IN_REVIEW)
@@ -231,7 +273,7 @@ def _after_restore(handshake: Handshake, state: HandshakeState, block: Block, co
     settled = replace(state, restored=False)
     if block.number == state.latest:
         return _same_number(handshake, settled, block, content)
-    quantity, container, _ = _read(handshake, block)
+    quantity, container, _ = read(handshake, block)
     message = f"the store was restored at number {state.latest}; number {block.number} may be booked already"
     begun = replace(_begin(state.epoch + EPOCH_LEAP, block.number), content=content, result=Result.IN_REVIEW)
     doubt = Suspicion(_place(handshake, begun), Cause.RESTORED, quantity, container, message)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from edge_agent.config.signals import Handshake
+from edge_agent.config.signals import Handshake, Kind
 from edge_agent.config.tagmap import LotWay, Rule
-from edge_agent.derivation import cadence, confirmed, lots
+from edge_agent.derivation import cadence, confirmed, confirmed_bits, confirmed_event, confirmed_ring, lots
 from edge_agent.derivation.amounts import exact
 from edge_agent.derivation.booking import Books
 from edge_agent.derivation.context import Attribution, attribute, settings_in
@@ -19,10 +20,23 @@ from edge_agent.model.outcome import EpochMark, NaturalKey
 from edge_agent.model.reading import Quality, Reading
 from edge_agent.model.state import HandshakeState
 
+_CONFIRM: dict[Kind, Callable[[Handshake, HandshakeState | None, Block], confirmed.Verdict]] = {
+    Kind.TRANSACTION_COUNTER: confirmed.confirm,
+    Kind.BITS: confirmed_bits.confirm,
+    Kind.RING: confirmed_ring.confirm,
+    Kind.EVENT: confirmed_event.confirm,
+}
+_RELEASED: dict[Kind, Callable[[Handshake, HandshakeState, int], HandshakeState]] = {
+    Kind.TRANSACTION_COUNTER: confirmed.released,
+    Kind.BITS: confirmed_bits.released,
+    Kind.RING: confirmed_ring.released,
+    Kind.EVENT: confirmed_event.released,
+}
+
 
 @dataclass(frozen=True, slots=True)
 class HandshakeRule:
-    """A rule whose signal is a transaction-counter handshake."""
+    """A rule whose signal is a handshake."""
 
     rule: Rule
     spec: Handshake
@@ -56,7 +70,7 @@ def confirm(work: Books, one: HandshakeRule, block: Block) -> None:
         return
     before = one.state(work)
     block = _checked(work, one, block)
-    verdict = _of_one_lot(work, one.rule, confirmed.confirm(one.spec, before, block))
+    verdict = _of_one_lot(work, one.rule, _CONFIRM[one.spec.kind](one.spec, before, block))
     whose = _whose(work, one.rule, _time(work, one, block))
     if whose.cause is not None:
         verdict = _in_doubt(verdict, whose.cause)
@@ -65,8 +79,9 @@ def confirm(work: Books, one: HandshakeRule, block: Block) -> None:
     for found in verdict.findings:
         _finding(work, one, block, verdict.state, found)
     if verdict.acknowledge is not None:
-        work.outcome.acknowledgements.append(Acknowledge(one.name, block.number, verdict.acknowledge))
-    if before is not None and not verdict.findings:
+        answer = Acknowledge(one.name, block.number, verdict.acknowledge, block.received)
+        work.outcome.acknowledgements.append(answer)
+    if before is not None and not verdict.findings and (one.spec.kind is Kind.TRANSACTION_COUNTER or block.values):
         work.count(one.name, "repeated")
 
 
@@ -115,7 +130,7 @@ def release(work: Books, one: HandshakeRule, done: Released) -> None:
     """Our acknowledgement has been written to the device."""
     state = one.state(work)
     if state is not None:
-        after = confirmed.released(state, done.number)
+        after = _RELEASED[one.spec.kind](one.spec, state, done.number)
         if after != state:
             one.keep(work, after)
 
@@ -134,7 +149,8 @@ def _finding(work: Books, one: HandshakeRule, block: Block, state: HandshakeStat
         case confirmed.Booking():
             proof = replace(_evidence(block, found.place, time), flags=found.flags)
             line = work.line(rule, _key(work, one, block, time, found.container), found.quantity, proof)
-            name = f"{rule.name}/{found.place.epoch}/{found.place.to_position}"
+            place = f"event/{block.event}" if block.event else f"{found.place.epoch}/{found.place.to_position}"
+            name = f"{rule.name}/{place}"
             work.outcome.natural_keys.append(NaturalKey(rule.name, name, state.content))
             if _whose(work, rule, time).first.runs is False:
                 work.exclude(rule, line)

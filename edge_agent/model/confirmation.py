@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 
 from edge_agent.model.reading import Instant, Reading, TagRef
@@ -21,11 +21,15 @@ class Result(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A transaction-counter handshake as read coherently in one request.
+    """A handshake as read coherently in one request.
 
-    `number` is the trigger's value, `acknowledged` the value found in the ack tag (None where it could not be read).
+    `number` is what the ack tag shows once the block is acknowledged: a transaction counter's trigger; 1 for a request
+    in bits and 0 after it; the slot after a ring's entry. `acknowledged` is the value found in the ack tag (None where
+    it could not be read), so the two are equal where nothing waits.
     `values` holds every other tag the rule names, read together with the trigger. `conflicting` is set by the pipeline
     when the store already knows this number's natural key: such a block is never booked by itself.
+    `fell`: the request in bits was seen low since the block before. `waiting`: a ring's entries, this one included.
+    `event`: the EventId in hexadecimal; a block without one says that listening to events began anew.
     """
 
     rule: str
@@ -34,6 +38,9 @@ class Block:
     values: Mapping[TagRef, Reading]
     received: Instant
     conflicting: bool = False
+    fell: bool = False
+    waiting: int = 0
+    event: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +54,12 @@ class Released:
 
 @dataclass(frozen=True, slots=True)
 class Acknowledge:
-    """To be written to the device, only after the commit that holds the movement."""
+    """To be written to the device, only after the commit that holds the movement.
+
+    `received` is that of the block that it answers: where numbers say nothing, only the latest block is answered.
+    """
 
     rule: str
     number: int
     result: Result
+    received: Instant | None = field(default=None, compare=False)

@@ -10,6 +10,7 @@ from collections.abc import Iterator, MutableMapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
+from enum import StrEnum
 from typing import Any, TypeVar
 
 from edge_agent.model.measured import FlowState, LevelState
@@ -124,11 +125,30 @@ class CounterState:
         return self.last_raw
 
 
+class Phase(StrEnum):
+    """How far a handshake of bits has come."""
+
+    OPEN = "open"
+    """Committed; our acknowledgement may not have been written."""
+    WITHDRAWN = "withdrawn"
+    """Committed; the request was taken back before an acknowledgement stood."""
+    ANSWERED = "answered"
+    """Our acknowledgement stands, and so did the request when last seen."""
+    CLOSED = "closed"
+    """The request has been taken back after our acknowledgement, which is to be reset."""
+    IDLE = "idle"
+    """Both are low."""
+
+
 @value
 class HandshakeState:
-    """A transaction counter's latest number.
+    """The latest transaction of a handshake.
 
     `content` is the SHA-256 of the block's values; `released` tells that our acknowledgement has been written.
+    `restarted` tells that the PLC may have restarted since: what it shows may be an older block. Where the handshake
+    carries no number, the transactions are counted here, `phase` says how far bits have come, and `recent` holds the
+    beginnings of the latest contents (of events, their EventIds). `repeated`: the refused block has come again, and
+    that was said. `waiting` are a ring's entries after the latest, `doubtful` how many may be earlier ones.
     """
 
     epoch: int
@@ -140,6 +160,13 @@ class HandshakeState:
     released: bool
     restarted: bool = False
     restored: bool = False
+    phase: Phase | None = None
+    recent: tuple[str, ...] = ()
+    repeated: bool = False
+    waiting: int = 0
+    doubtful: int = 0
+    sequence: int | None = None
+    """The PLC's own number of the latest block, where it has one."""
 
     @property
     def waits(self) -> bool:

@@ -157,7 +157,7 @@ def _signal(tag_map: TagMap, rule: Rule) -> Signal:
     signal: Signal = {"rule": rule.name, "source": reference.source, "configHash": tag_map.config_hash}
     if isinstance(tag.address, OpcUaAddress):
         signal["node"] = f"nsu={tag.address.namespace_uri};{tag.address.identifier}"
-    else:
+    elif isinstance(tag.address, ModbusAddress):
         signal["register"] = _register(tag.address)
     return signal
 

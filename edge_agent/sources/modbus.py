@@ -18,6 +18,7 @@ from edge_agent.errors import SourceError
 from edge_agent.model.confirmation import Acknowledge
 from edge_agent.model.reading import Instant, Link, Quality, Reading, Scalar, SourceChange, TagRef
 from edge_agent.sources.base import Input
+from edge_agent.sources.handshake_ring import readable
 from edge_agent.sources.handshakes import Handshakes
 from edge_agent.sources.modbus_frames import exception_name
 from edge_agent.sources.modbus_plan import Block, plan
@@ -53,13 +54,16 @@ class Modbus:
         self.name = source.name
         self._source = source
         self._within = source.timeout.total_seconds()
-        self._tags = {tag.ref: tag for tag in tags}
+        self._tags = {tag.ref: tag for tag in readable(tags)}
+        self._polled = [tag for tag in self._tags.values() if not tag.on_demand]
         self._clock = clock
         self._status = status
         self._counts = counts or Counts()
         self._wire = wire or Wire(source)
         self._handshakes = Handshakes(handshakes, clock, status, self._counts)
-        self._faults = TagFaults(self.name, len(tags), lambda _tag, code: exception_name(code), status, self._counts)
+        self._faults = TagFaults(
+            self.name, len(self._polled), lambda _tag, code: exception_name(code), status, self._counts
+        )
         self._blocks: list[Block] = []
         self._failed: dict[TagRef, int] = {}
         self._retry_at = 0.0
@@ -91,8 +95,11 @@ class Modbus:
         """
         if not self._connected:
             raise SourceError(f"{self.name} is not connected: number {ack.number} of {ack.rule} is not acknowledged")
-        await self._handshakes.acknowledge(ack, self._write)
-        self._woken.set()
+        now = asyncio.get_running_loop().time()
+        try:
+            await self._handshakes.acknowledge(ack, self._read_coherently, self._write, now)
+        finally:
+            self._woken.set()
 
     async def close(self) -> None:
         """Leave the device; `deliveries` ends."""
@@ -102,7 +109,7 @@ class Modbus:
     async def _polls(self) -> AsyncGenerator[Sequence[Input], None]:
         """From the first answer of the device to its loss. Raises SourceError."""
         loop, period = asyncio.get_running_loop(), self._source.poll.total_seconds()
-        self._blocks, self._failed = plan(self._tags.values(), self._source.order, self._source.max_registers), {}
+        self._blocks, self._failed = plan(self._polled, self._source.order, self._source.max_registers), {}
         connected, due = self._clock.now(), loop.time()
         try:
             readings = await self._poll()
@@ -217,7 +224,7 @@ class Modbus:
     def _up(self) -> None:
         self._connected = True
         self._counts.set("source_up", 1, source=self.name)
-        self._status.up(self.name, f"{len(self._tags)} tags in {len(self._blocks)} requests at {self._source.url}")
+        self._status.up(self.name, f"{len(self._polled)} tags in {len(self._blocks)} requests at {self._source.url}")
 
     def _lost(self, why: str) -> None:
         self._counts.set("source_up", 0, source=self.name)

@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Final
 
 from edge_agent.clock import Clock
-from edge_agent.config.signals import Handshake
+from edge_agent.config.signals import Handshake, Kind
 from edge_agent.config.tagmap import OpcUaSource, Tag
 from edge_agent.errors import SourceError
-from edge_agent.model.confirmation import Acknowledge
+from edge_agent.model.confirmation import Acknowledge, Block
 from edge_agent.model.reading import Link as LinkState
 from edge_agent.model.reading import Reading, SourceChange, TagRef
 from edge_agent.sources.base import Input
+from edge_agent.sources.handshake_ring import readable
 from edge_agent.sources.handshakes import Handshakes
+from edge_agent.sources.opcua_events import Events
 from edge_agent.sources.opcua_link import MISTYPED, Link
 from edge_agent.sources.opcua_pki import Pki
 from edge_agent.sources.opcua_security import Security
@@ -61,12 +64,18 @@ class OpcUa:
         self.name = source.name
         self._source = source
         self._security = Security(source, pki)
-        self._tags = {tag.ref: tag for tag in tags}
+        self._tags = {tag.ref: tag for tag in readable(tags)}
+        self._subscribed = sum(not tag.on_demand for tag in self._tags.values())
         self._clock = clock
         self._status = status
         self._counts = counts or Counts()
-        self._handshakes = Handshakes(handshakes, clock, status, self._counts)
-        self._faults = TagFaults(self.name, len(tags), self._fault, status, self._counts)
+        read = {rule: one for rule, one in handshakes.items() if one.kind is not Kind.EVENT}
+        heard = {rule: one for rule, one in handshakes.items() if one.kind is Kind.EVENT}
+        self._handshakes = Handshakes(read, clock, status, self._counts)
+        self._events = Events(source, self._security, {tag.ref: tag for tag in tags}, heard, clock=clock, status=status)
+        self._heard: deque[Sequence[Block]] = deque()
+        self._listening: asyncio.Task[None] | None = None
+        self._faults = TagFaults(self.name, self._subscribed, self._fault, status, self._counts)
         self._link: Link | None = None
         self._pauses = Pause(_LONGEST_PAUSE)
         self._patience = itertools.cycle(_PATIENCE)
@@ -77,6 +86,8 @@ class OpcUa:
         """What the server says, session after session, for ever; ends only after `close`."""
         await self._leave()
         self._status.starting(self.name, f"connecting to {self._source.url}")
+        if self._events.rules:
+            self._listening = asyncio.create_task(self._events.run(self._hear), name=f"{self.name} events")
         while not self._closed:
             was_up = is_refused = False
             try:
@@ -92,15 +103,20 @@ class OpcUa:
             await asyncio.sleep(_AFTER_REFUSAL if is_refused else self._pause())
 
     async def acknowledge(self, ack: Acknowledge) -> None:
-        """Write the result, then the acknowledgement, in one request; then a `Released` is delivered.
+        """Write the result, then the acknowledgement, in one request; then a `Released` is delivered. Events have none.
 
         Raises SourceError where the device did not take both. The block is then read and delivered again.
         """
+        if ack.rule in self._events.rules:
+            self._events.committed(ack)
+            return
         link = self._link
         if link is None:
             raise SourceError(f"{self.name} is not connected: number {ack.number} of {ack.rule} is not acknowledged")
-        await self._handshakes.acknowledge(ack, link.write)
-        link.wake()
+        try:
+            await self._handshakes.acknowledge(ack, link.read, link.write, asyncio.get_running_loop().time())
+        finally:
+            link.wake()
 
     async def close(self) -> None:
         """Leave the server; `deliveries` ends."""
@@ -129,9 +145,13 @@ class OpcUa:
 
     async def _next(self, link: Link) -> Sequence[Input]:
         """What there is to deliver next; empty where it was only time to look after something."""
+        if self._listening is not None and self._listening.done():
+            self._listening.result()
         now = asyncio.get_running_loop().time()
         if released := self._handshakes.take_released():
             return released
+        if self._heard:
+            return self._heard.popleft()
         if self._handshakes.due <= now:
             return await self._handshakes.look(link.read, now)
         if link.due <= now:
@@ -162,7 +182,7 @@ class OpcUa:
         if self._flowing_since is None and link.is_flowing:
             self._flowing_since = asyncio.get_running_loop().time()
             self._counts.set("source_up", 1, source=self.name)
-            self._status.up(self.name, f"{len(self._tags)} tags at {self._source.url}")
+            self._status.up(self.name, f"{self._subscribed} tags at {self._source.url}")
         self._faults.show(link.faults)
 
     def _fault(self, tag: TagRef, status: int) -> str:
@@ -184,7 +204,17 @@ class OpcUa:
         self._flowing_since = None
         return self._pauses.next()
 
+    def _hear(self, blocks: Sequence[Block]) -> None:
+        """Events have come; they wait for the session that all else comes by."""
+        self._heard.append(blocks)
+        if self._link is not None:
+            self._link.wake()
+
     async def _leave(self) -> None:
         """Close what a consumer that has gone may have left open, or is just closing."""
+        if self._listening is not None:
+            self._listening.cancel()
+            await asyncio.gather(self._listening, return_exceptions=True)
+            self._listening = None
         if self._link is not None:
             await self._link.close()

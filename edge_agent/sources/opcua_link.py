@@ -96,13 +96,13 @@ class Link:
         self._feed.wake()
 
     async def subscribe(self) -> list[Reading]:
-        """Read all tags, then subscribe anew; what was read. Raises SourceError.
+        """Read all tags but those on demand, then subscribe anew; what was read. Raises SourceError.
 
         In this order no value read can be older than one notified before. What is notified first may repeat what was
         read: see `_is_news`.
         """
         await self._resolve(self._tags)
-        readings = await self.read(list(self._tags))
+        readings = await self.read([ref for ref, tag in self._tags.items() if not tag.on_demand])
         self._read_before = {reading.tag: reading for reading in readings}
         self.failed |= await self._feed.subscribe(self._to_monitor(readings))
         self._newest = dict(self._read_before)

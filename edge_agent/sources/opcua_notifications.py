@@ -55,7 +55,9 @@ _LAYOUTS: Final = {
 
 
 class Published(NamedTuple):
-    """One response: `changes` by client handle; `ended` is the status that the server ended the subscription with.
+    """One response: `changes` and the fields of `events` by client handle.
+
+    `ended` is the status that the server ended the subscription with.
 
     A keep-alive `brings` nothing.
     """
@@ -65,6 +67,7 @@ class Published(NamedTuple):
     brings: bool
     changes: Sequence[tuple[int, Sample]] = ()
     ended: int | None = None
+    events: Sequence[tuple[int, Sequence[Sample]]] = ()
 
 
 def usual(data: bytes) -> Published | None:
@@ -80,14 +83,21 @@ def decoded(result: ua.PublishResult) -> Published:
     message = result.NotificationMessage
     notifications = message.NotificationData or []
     changes: list[tuple[int, Sample]] = []
+    events: list[tuple[int, Sequence[Sample]]] = []
     ended = None
     for notification in notifications:
         if isinstance(notification, ua.DataChangeNotification):
             items = notification.MonitoredItems or []
             changes += [(int(item.ClientHandle), sample(item.Value)) for item in items]
+        elif isinstance(notification, ua.EventNotificationList):
+            for event in notification.Events or []:
+                fields = [sample(ua.DataValue(field)) for field in event.EventFields or []]
+                events.append((int(event.ClientHandle), fields))
         elif isinstance(notification, ua.StatusChangeNotification):
             ended = int(notification.Status.value)
-    return Published(int(result.SubscriptionId), int(message.SequenceNumber), bool(notifications), changes, ended)
+    return Published(
+        int(result.SubscriptionId), int(message.SequenceNumber), bool(notifications), changes, ended, events
+    )
 
 
 class _Unusual(Exception):

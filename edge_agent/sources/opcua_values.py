@@ -42,6 +42,7 @@ _VARIANTS: Final[Mapping[TagType, ua.VariantType]] = {
 }
 _KINDS: Final[Mapping[TagType, int]] = {tag_type: int(kind.value) for tag_type, kind in _VARIANTS.items()}
 _WIDTHS: Final[Mapping[TagType, tuple[int, int]]] = {
+    TagType.BOOL: (0, 2),
     TagType.INT16: (-(1 << 15), 1 << 15),
     TagType.UINT16: (0, 1 << 16),
     TagType.INT32: (-(1 << 31), 1 << 31),
@@ -103,7 +104,9 @@ def unreadable(tag: Tag, status: int, received: Instant) -> Reading:
 
 
 def encode(tag: Tag, number: int) -> ua.DataValue:
-    """A whole number as a value to write: bare, since many devices refuse a status or a timestamp beside it.
+    """A whole number (0 or 1 for a bool) as a value to write.
+
+    It is bare, since many devices refuse a status or a timestamp beside it.
 
     Raises ValueError where the tag's type cannot hold it.
     """
@@ -111,7 +114,8 @@ def encode(tag: Tag, number: int) -> ua.DataValue:
     if not low <= number < end:
         raise ValueError(f"{tag.ref} is {tag.type} and cannot hold {number}")
     bits = to_bcd(number, tag.type) if tag.type in DIGITS else number
-    return ua.DataValue(ua.Variant(bits, _VARIANTS[tag.type]), StatusCode=None)
+    value = bool(bits) if tag.type is TagType.BOOL else bits
+    return ua.DataValue(ua.Variant(value, _VARIANTS[tag.type]), StatusCode=None)
 
 
 def node_id(address: OpcUaAddress, index: int) -> ua.NodeId:

@@ -13,6 +13,7 @@ METRICS = {
     "overflows": "Values before which the server's queue lost others; the newest is kept, continuity ends there.",
     "subscribed_anew": "Subscriptions made anew within a session because one had missed something.",
     "torn_blocks": "Handshake blocks that changed while they were read, and were read again.",
+    "handshakes_late": "Times the PLC or the agent waited for the other's side of a handshake longer than it allows.",
     "source_up": "1 where data flows from the source, 0 where it does not.",
     "tags_good": "Tags whose newest value is good while their source is up.",
     "tags_bad": "Tags whose newest value is not good, that have none yet, or whose source is lost.",

@@ -64,4 +64,4 @@ def test_the_lot_in_a_handshakes_block(bottling_line: str, load_text: Load) -> N
     rule = loaded_map(load_text(bottling_line.replace("quantity: filler.pal_cases", block))).rules["pallet_out"]
 
     assert isinstance(rule.signal, Handshake)
-    assert rule.signal.content == tuple(TagRef("filler", name) for name in ("pal_cases", "pal_sscc", "order_no"))
+    assert rule.signal.contents == tuple(TagRef("filler", name) for name in ("pal_cases", "pal_sscc", "order_no"))

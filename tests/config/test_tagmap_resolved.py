@@ -245,14 +245,6 @@ def test_what_this_version_does_not_run_is_said_and_left_out(
     assert sorted(loaded_map(loaded).rules) == ["bottles_made", "pallet_out"]
 
 
-def test_bits_instead_of_a_transaction_counter_are_valid_but_not_run(bottling_line: str, load_text: Load) -> None:
-    text = bottling_line.replace("{trigger:", "{kind: bits, trigger:").replace("uint32, write", "bool, write")
-    text = text.replace('"nsu={pv};s=::Pal.Seq",       type: uint32', '"nsu={pv};s=::Pal.Seq",       type: bool')
-    loaded = load_text(text)
-    assert [finding.code.value for finding in loaded.findings] == ["EA-1907"]
-    assert "pallet_out" not in loaded_map(loaded).rules
-
-
 def test_all_errors_come_at_once_in_the_order_of_the_file(bottling_line: str, load_text: Load) -> None:
     text = bottling_line
     for old, new in (

@@ -108,7 +108,7 @@ def tag_map(*rules: Rule, ranges: dict[TagRef, tuple[Decimal, Decimal]] | None =
     refs |= {rule.signal.tag for rule in rules if isinstance(rule.signal, Counter | Level | Flow)}
     refs |= {rule.signal.check.tag for rule in rules if isinstance(rule.signal, Flow) and rule.signal.check is not None}
     for rule in rules:
-        refs |= {*(rule.signal.content if isinstance(rule.signal, Handshake) else ())}
+        refs |= {*(rule.signal.contents if isinstance(rule.signal, Handshake) else ())}
         refs |= {*context_tags(rule), *(tag for one in conditions_of(rule) for tag in one.tags)}
     address = OpcUaAddress("urn:plant", "s=x")
     return TagMap(

@@ -1,7 +1,7 @@
 // An OPC UA server that is not ours (npm node-opcua): `node opcua_peer.js PORT PKI_FOLDER`.
 //
-// It listens on 127.0.0.1 and prints its port when it is ready. Every line on standard input, `set NAME VALUE`, is
-// answered by `ok`. The user `edge` with the password `plant` may log in, and so may nobody at all; all of its security
+// It listens on 127.0.0.1 and prints its port when it is ready. Every line on standard input, `set NAME VALUE` or
+// `emit CASES SSCC` (an event of the type i=5001 by the object s=::Palletizer), is answered by `ok`. The user `edge` with the password `plant` may log in, and so may nobody at all; all of its security
 // policies are offered, with a certificate of its own below PKI_FOLDER, and any client is trusted.
 "use strict";
 
@@ -70,10 +70,34 @@ async function main(port, folder) {
       accessLevel: WRITABLE.includes(name) ? "CurrentRead | CurrentWrite" : "CurrentRead",
     });
   }
+  const left = own.addEventType({ browseName: "PalletLeft", subtypeOf: "BaseEventType", nodeId: "i=5001" });
+  for (const [name, dataType] of [["Cases", "Int16"], ["SSCC", "String"]]) {
+    own.addVariable({
+      propertyOf: left,
+      browseName: { name, namespaceIndex: own.index },
+      dataType,
+      modellingRule: "Mandatory",
+    });
+  }
+  const palletizer = own.addObject({
+    organizedBy: space.rootFolder.objects,
+    browseName: "Palletizer",
+    nodeId: "s=::Palletizer",
+    eventNotifier: 1,
+  });
   await server.start();
   say(server.endpoints[0].port);
   readline.createInterface({ input: process.stdin }).on("line", (line) => {
     const [command, name, ...rest] = line.split(" ");
+    if (command === "emit") {
+      palletizer.raiseEvent(left, {
+        cases: { dataType: opcua.DataType.Int16, value: Number(name) },
+        SSCC: { dataType: opcua.DataType.String, value: rest.join(" ") },
+        message: { dataType: opcua.DataType.LocalizedText, value: { text: "a pallet has left" } },
+      });
+      say("ok");
+      return;
+    }
     if (command !== "set" || !(name in variables)) {
       say(`error: ${line}`);
       return;

@@ -40,6 +40,14 @@ class NodeOpcUa:
         if (answer := await self.line()) != "ok":
             raise RuntimeError(answer)
 
+    async def emit(self, cases: int, sscc: str) -> None:
+        """An event of the type i=5001 by the object s=::Palletizer. Raises RuntimeError where it cannot."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"emit {cases} {sscc}\n".encode())
+        await self._process.stdin.drain()
+        if (answer := await self.line()) != "ok":
+            raise RuntimeError(answer)
+
     async def line(self) -> str:
         """The next line it says. Raises RuntimeError where it has ended."""
         assert self._process.stdout is not None

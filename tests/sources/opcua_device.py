@@ -124,6 +124,15 @@ class Device:
             await node.set_writable()
         self._nodes[name] = node
 
+    async def add_variable(self, name: str, value: Any, kind: ua.VariantType, *, writable: bool = False) -> None:
+        """One more node than `NODES`; to be called after each start."""
+        index = await self.server.get_namespace_index(URI)
+        identifier = ua.NodeId(ua.String(f"::{name}"), ua.Int16(index), ua.NodeIdType.String)
+        node = await self.server.nodes.objects.add_variable(identifier, name, value, varianttype=kind)
+        if writable:
+            await node.set_writable()
+        self._nodes[name] = node
+
     async def remove(self, name: str, *, silently: bool = False) -> None:
         """Delete a node and say so to who monitors it (OPC 10000-4, 5.13.1.5); asyncua by itself is silent."""
         aspace, node = self.server.iserver.aspace, self._nodes.pop(name).nodeid

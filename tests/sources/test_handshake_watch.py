@@ -135,13 +135,13 @@ async def test_an_unanswered_number_is_delivered_again_ever_more_seldom(watch: W
 
 async def test_our_acknowledgement_ends_it(watch: Watch) -> None:
     await watch.look(Plc(8, 7).read, 100.0)
-    watch.acknowledged(8)
+    watch.acknowledged(8, 101.0)
     assert watch.due == NEVER
 
 
 async def test_the_acknowledgement_of_an_earlier_number_does_not(watch: Watch) -> None:
     await watch.look(Plc(8, 7).read, 100.0)
-    watch.acknowledged(7)
+    watch.acknowledged(7, 101.0)
     assert watch.due == 105.0
 
 

@@ -69,7 +69,7 @@ def check_context(section: RuleSection, material: Material | None, world: World,
         _check_condition(section.only_while, world, (*path, "only_while"))
     if section.pause_while is not None:
         _check_condition(section.pause_while.when, world, (*path, "pause_while", "when"))
-    if section.once_per is not None and section.container is None:
+    if section.once_per is not None and section.container is None and section.confirmation is None:
         message = "the rule names no container to tell one from another"
         world.report.error((*path, "once_per", "key"), Code.CONFLICT, message, "add container: source.tag")
     if isinstance(section.lag, Quantity):
@@ -86,11 +86,11 @@ def _check_lot(section: RuleSection, material: Material | None, world: World, pa
     elif isinstance(way, LotTagSection):
         place = (*path, "lot_from", "tag")
         typed_tag(world, place, way.tag, NAMING_TYPES, "a lot is a string or whole number")
-    elif way == "container" and section.container is None:
+    elif way == "container" and section.container is None and section.confirmation is None:
         message = "the rule names no container to know the lot from"
         world.report.error((*path, "lot_from"), Code.CONFLICT, message, "add container: source.tag")
-    elif way == "block" and section.handshake is None:
-        message = "only a handshake has a block to read the lot from"
+    elif way == "block" and section.handshake is None and section.confirmation is None:
+        message = "only a handshake or a confirmation says the lot itself"
         world.report.error((*path, "lot_from"), Code.CONFLICT, message, "use lot_from: {tag: source.tag}")
 
 

@@ -15,7 +15,7 @@ from edge_agent.config.resolve_context import World
 from edge_agent.config.resolve_tags import FLOAT_TYPES, NUMBER_TYPES, WHOLE_TYPES, lowest, values
 from edge_agent.config.resolve_units import convert
 from edge_agent.config.signals import Counter, Resets
-from edge_agent.config.tagmap import ModbusSource, Source, Tag, TagType
+from edge_agent.config.tagmap import Device, ModbusSource, Tag, TagType
 
 SETTLE = timedelta(seconds=2)
 _SAMPLES_IN_A_BURST = 2
@@ -23,7 +23,7 @@ _UP = Context(prec=28, rounding=ROUND_CEILING)
 _EXACT_FLOATS = {TagType.FLOAT32: 1 << 24, TagType.FLOAT64: 1 << 53}
 
 
-def resolve_counter(section: CounterSection, tag: Tag, source: Source, world: World, path: Path) -> Counter | None:
+def resolve_counter(section: CounterSection, tag: Tag, source: Device, world: World, path: Path) -> Counter | None:
     """The counter in raw units; None where something was reported, or where this version does not run it."""
     report = world.report
     if tag.type not in NUMBER_TYPES:

@@ -11,15 +11,23 @@ from edge_agent.config.document_rules import SIGNALS, RuleSection
 from edge_agent.config.findings import one_of, shown
 from edge_agent.config.quantities import MOST_DECIMALS, has_few_decimals
 from edge_agent.config.report import Path, Report
+from edge_agent.config.resolve_confirmed import (
+    DEPARTED,
+    check_measured,
+    check_transports,
+    resolve_arrival,
+    resolve_confirmation,
+    resolve_once_per,
+)
 from edge_agent.config.resolve_context import World, check_context, check_former_names, find_tag, typed_tag
 from edge_agent.config.resolve_counters import resolve_counter
 from edge_agent.config.resolve_materials import bridges
 from edge_agent.config.resolve_signals import check_flow, check_level, resolve_handshake
 from edge_agent.config.resolve_tags import NUMBER_TYPES, WHOLE_TYPES
 from edge_agent.config.resolve_units import convert, ratio
-from edge_agent.config.signals import Counter, Handshake
+from edge_agent.config.signals import Confirmation, Counter, Signal
 from edge_agent.config.support import RUN_EVENTS
-from edge_agent.config.tagmap import Cadence, Material, Rule, Tag, Unproven
+from edge_agent.config.tagmap import Cadence, CommandSource, Material, Rule, Tag, Unit, Unproven
 from edge_agent.model.reading import TagRef
 
 _SIDES: dict[str, frozenset[str]] = {
@@ -38,6 +46,7 @@ def resolve_rules(world: World) -> dict[str, Rule]:
     """Every rule that is right and that this version runs."""
     found = {}
     check_former_names(world)
+    check_transports(world)
     for name, section in world.draft.movements.items():
         rule = _rule(name, section, world)
         if rule is not None:
@@ -57,14 +66,12 @@ def _rule(name: str, section: RuleSection, world: World) -> Rule | None:
     _check_sides(section, world.report, path)
     check_context(section, material, world, path)
     signal = _signal(section, world, path)
+    once_per, arrival = resolve_once_per(section, world, path), resolve_arrival(section, world.report, path)
     if material is None:
         return None
-    measured = _measured(section, world, path)
-    factor = None if measured is None else _factor(measured[0], material, world, measured[1])
-    if signal is None or cadence is None or factor is None or measured is None or measured[0].unit is None:
-        return None
+    booked = _booked(section, signal, material, world, path)
     event = RUN_EVENTS.get(section.event)
-    if event is None:
+    if signal is None or cadence is None or booked is None or event is None:
         return None
     terms = world.draft.cadence[cadence.name]
     max_qty = _max_qty(terms, cadence, material, world)
@@ -73,8 +80,8 @@ def _rule(name: str, section: RuleSection, world: World) -> Rule | None:
         event=event,
         material=material,
         signal=signal,
-        factor=factor,
-        source_unit=measured[0].unit,
+        factor=booked[0],
+        source_unit=booked[1],
         cadence=cadence,
         from_=section.from_,
         to=section.to,
@@ -84,6 +91,9 @@ def _rule(name: str, section: RuleSection, world: World) -> Rule | None:
         unproven=section.unproven or terms.unproven or Unproven.REVIEW,
         was=section.was,
         max_qty=max_qty,
+        once_per=once_per,
+        departs=section.phase == DEPARTED,
+        arrival=arrival,
     )
 
 
@@ -117,7 +127,8 @@ def _check_sides(section: RuleSection, report: Report, path: Path) -> None:
             report.error((*path, "event"), Code.SIDES, message, "keep one of them")
         return
     needed = _SIDES[section.event]
-    for side in sorted(needed - given):
+    missing = frozenset() if section.confirmation is not None else needed - given
+    for side in sorted(missing):
         message = f"`{section.event}` needs `{side}`, the storage location"
         report.error((*path, "event"), Code.SIDES, message, f"add {side}: L3-OUT")
     for side in sorted(given - needed):
@@ -127,7 +138,7 @@ def _check_sides(section: RuleSection, report: Report, path: Path) -> None:
         report.error((*path, "to"), Code.SIDES, "it moves to where it is", "name two locations")
 
 
-def _signal(section: RuleSection, world: World, path: Path) -> Counter | Handshake | None:
+def _signal(section: RuleSection, world: World, path: Path) -> Signal | None:
     given = [key for key in SIGNALS if getattr(section, key) is not None]
     if not given:
         message = f"the rule has no signal: {one_of(SIGNALS)}"
@@ -136,13 +147,16 @@ def _signal(section: RuleSection, world: World, path: Path) -> Counter | Handsha
     for extra in given[1:]:
         message = f"the rule has a {given[0]} already: exactly one signal proves a movement"
         world.report.error((*path, extra), Code.ONE_SIGNAL, message, "make it a rule of its own", key=True)
-    if section.handshake is None:
-        for key in ("quantity", "container"):
-            if getattr(section, key) is not None:
-                message = f"`{key}` is read together with a handshake's trigger, and there is none"
-                world.report.error((*path, key), Code.CONFLICT, message, "remove it", key=True)
-        return _meter(section, world, path)
-    return resolve_handshake(section, section.handshake, world, path)
+    check_measured(section, world, path)
+    if section.handshake is not None:
+        return resolve_handshake(section, section.handshake, world, path)
+    for key in ("quantity", "container"):
+        if getattr(section, key) is not None:
+            message = f"`{key}` is read together with a handshake's trigger, and there is none"
+            world.report.error((*path, key), Code.CONFLICT, message, "remove it", key=True)
+    if section.confirmation is not None:
+        return resolve_confirmation(section.confirmation, world, path)
+    return _meter(section, world, path)
 
 
 def _meter(section: RuleSection, world: World, path: Path) -> Counter | None:
@@ -155,7 +169,7 @@ def _meter(section: RuleSection, world: World, path: Path) -> Counter | None:
                 _check_sibling(key, ref, world, (*place, key))
         tag = find_tag(world, (*place, "tag"), section.counter.tag)
         source = world.sources.get(section.counter.tag.source)
-        if tag is None or source is None:
+        if tag is None or source is None or isinstance(source, CommandSource):
             return None
         return resolve_counter(section.counter, tag, source, world, place)
     for key, meter in (("level", section.level), ("flow", section.flow)):
@@ -175,6 +189,19 @@ def _check_sibling(key: str, ref: TagRef, world: World, path: Path) -> None:
         typed_tag(world, path, ref, NUMBER_TYPES, "the last total is a number")
     else:
         find_tag(world, path, ref)
+
+
+def _booked(
+    section: RuleSection, signal: Signal | None, material: Material, world: World, path: Path
+) -> tuple[Fraction, Unit] | None:
+    """One raw unit of the signal in the material's unit, and the unit it is in: of a message, the material's own."""
+    if isinstance(signal, Confirmation):
+        return Fraction(1), material.unit
+    measured = _measured(section, world, path)
+    factor = None if measured is None else _factor(measured[0], material, world, measured[1])
+    if factor is None or measured is None or measured[0].unit is None:
+        return None
+    return factor, measured[0].unit
 
 
 def _measured(section: RuleSection, world: World, path: Path) -> tuple[Tag, Path] | None:

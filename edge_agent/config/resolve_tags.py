@@ -7,12 +7,12 @@ from decimal import Decimal
 
 from edge_agent.config.addresses import LONGEST_STRING, node, register
 from edge_agent.config.codes import Code
-from edge_agent.config.document import ModbusSection, TagSection
+from edge_agent.config.document import CommandSection, ModbusSection, TagSection
 from edge_agent.config.findings import shown
 from edge_agent.config.report import Path, Report
 from edge_agent.config.resolve_units import find_unit
 from edge_agent.config.shape import Draft
-from edge_agent.config.tagmap import ModbusAddress, OpcUaAddress, Tag, TagType, Unit
+from edge_agent.config.tagmap import CommandAddress, ModbusAddress, OpcUaAddress, Tag, TagType, Unit
 from edge_agent.model.reading import TagRef
 
 WHOLE_TYPES = frozenset({TagType.INT16, TagType.UINT16, TagType.INT32, TagType.UINT32, TagType.INT64, TagType.UINT64})
@@ -68,15 +68,26 @@ def resolve_tags(draft: Draft, units: dict[str, Unit], report: Report) -> dict[T
 
 def _address(
     ref: TagRef, section: TagSection, draft: Draft, report: Report, path: Path
-) -> OpcUaAddress | ModbusAddress | None:
+) -> OpcUaAddress | ModbusAddress | CommandAddress | None:
     source = draft.sources.get(ref.source)
     if source is None:
         return None
+    if isinstance(source, CommandSection):
+        return _by_name(section, report, path)
     if isinstance(source, ModbusSection):
         return _modbus_address(section, report, path)
     if _belongs(_OPC_UA, section, report, path) and section.node is not None:
         return report.attempt((*path, "node"), node, section.node, source.namespaces)
     return None
+
+
+def _by_name(section: TagSection, report: Report, path: Path) -> CommandAddress:
+    """Commands name the tag itself."""
+    for key in ("node", "at", "length"):
+        if getattr(section, key) is not None:
+            message = f"`{key}` means nothing for a tag that commands set by its name"
+            report.error((*path, key), Code.CONFLICT, message, "remove it", key=True)
+    return CommandAddress()
 
 
 def _modbus_address(section: TagSection, report: Report, path: Path) -> ModbusAddress | None:

@@ -1,4 +1,4 @@
-"""What proves a movement, as frozen references: counters and handshakes (derivation.md).
+"""What proves a movement, as frozen references: counters, handshakes, confirmations by message (derivation.md).
 
 All figures are raw units of a tag and seconds; the loader has converted them.
 """
@@ -90,5 +90,17 @@ class Handshake:
         return Decimal(1)
 
 
-Signal = Counter | Handshake
+@dataclass(frozen=True, slots=True)
+class Confirmation:
+    """Messages of `source` confirm each movement and state its quantity themselves; no tag is read."""
+
+    source: str
+
+    @property
+    def modulus(self) -> int:
+        """The count of what was confirmed is the agent's own, and never wraps."""
+        return 0
+
+
+Signal = Counter | Handshake | Confirmation
 """What proves a movement."""

@@ -11,7 +11,14 @@ from edge_agent.config.scalars import Kind
 from edge_agent.config.yaml_nodes import Map, Node, Scalar, Seq
 from edge_agent.model.movement import EventType
 
-RUN_EVENTS = {"consumed": EventType.CONSUMED, "produced": EventType.PRODUCED, "moved": EventType.MOVED}
+RUN_EVENTS = {
+    "consumed": EventType.CONSUMED,
+    "produced": EventType.PRODUCED,
+    "moved": EventType.MOVED,
+    "returned": EventType.RETURNED,
+    "scrapped": EventType.SCRAPPED,
+    "sampled": EventType.SAMPLED,
+}
 """The events of rules that this version books."""
 
 
@@ -59,7 +66,6 @@ NOT_RUN = (
     Feature(Code.NOT_RUN_RULE, "lot_from", "movements/*/lot_from"),
     Feature(Code.NOT_RUN_RULE, "only_while", "movements/*/only_while"),
     Feature(Code.NOT_RUN_RULE, "pause_while", "movements/*/pause_while"),
-    Feature(Code.NOT_RUN_RULE, "once_per", "movements/*/once_per"),
 )
 """Float counters and quantities are found where tags are resolved; they belong here too."""
 

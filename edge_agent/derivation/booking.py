@@ -11,6 +11,7 @@ from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
 
+from edge_agent.config.signals import Confirmation
 from edge_agent.config.tagmap import Cadence, Rule, TagMap
 from edge_agent.derivation.timetable import Day, day_of
 from edge_agent.model.event import OPS_STREAM, EventDraft
@@ -88,13 +89,14 @@ class Books:
         return Key(rule.name, rule.event, rule.material.number, order, rule.from_, rule.to, day, container)
 
     def line(self, rule: Rule, key: Key, raw: int | Decimal, proof: Evidence) -> Line:
-        """A line of `raw` units of the rule's tag, over the interval that its proof states."""
-        tag = self.map.tags[rule.signal.measured]
+        """A line of `raw` units of the rule's tag (of its source unit, without one), over the interval of its proof."""
+        signal = rule.signal
+        scale = Decimal(1) if isinstance(signal, Confirmation) else signal.grain * self.map.tags[signal.measured].scale
         return Line(
             key,
             exact(raw, rule.factor),
             rule.material.unit.name,
-            raw * rule.signal.grain * tag.scale,
+            raw * scale,
             rule.source_unit.name,
             proof.first_time,
             proof.last_time,
@@ -111,6 +113,11 @@ class Books:
         self.put(rule.name, replace(state, pending=pending))
         self._mark(pending[-1], LineState.PENDING)
         self.count(rule.name, "booked")
+
+    def exclude(self, rule: Rule, line: Line, why: str) -> None:
+        """Leave a line out: it stays in the identity and is counted as `why`, never booked."""
+        self._mark(line, LineState.EXCLUDED)
+        self.count(rule.name, why)
 
     def keep_pending(self, line: Line) -> None:
         """The ledger's place of a line that stays pending after another part of it was cut."""

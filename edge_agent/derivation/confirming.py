@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from edge_agent.config.signals import Handshake
 from edge_agent.config.tagmap import Rule
-from edge_agent.derivation import cadence, confirmed
+from edge_agent.derivation import certain, confirmed
 from edge_agent.derivation.booking import Books, exact
 from edge_agent.derivation.enrich import Attribution, attribute, event_time
 from edge_agent.model.confirmation import Acknowledge, Block, Released, Result
@@ -57,10 +57,13 @@ def confirm(work: Books, one: HandshakeRule, block: Block) -> None:
     verdict = confirmed.confirm(one.spec, before, block)
     if _whose(work, one.rule, _time(work, one, block)).cause is Cause.ORDER_UNKNOWN:
         verdict = _without_order(verdict)
+    for found in verdict.findings:
+        if _finding(work, one, block, verdict.state, found) is not None:
+            verdict = replace(
+                verdict, state=replace(verdict.state, result=Result.IN_REVIEW), acknowledge=Result.IN_REVIEW
+            )
     if verdict.state != before:
         one.keep(work, verdict.state)
-    for found in verdict.findings:
-        _finding(work, one, block, verdict.state, found)
     if verdict.acknowledge is not None:
         work.outcome.acknowledgements.append(Acknowledge(one.name, block.number, verdict.acknowledge))
     if before is not None and not verdict.findings:
@@ -112,7 +115,10 @@ def restarted(work: Books, one: HandshakeRule) -> None:
         one.keep(work, replace(state, restarted=True))
 
 
-def _finding(work: Books, one: HandshakeRule, block: Block, state: HandshakeState, found: confirmed.Finding) -> None:
+def _finding(
+    work: Books, one: HandshakeRule, block: Block, state: HandshakeState, found: confirmed.Finding
+) -> str | None:
+    """Give it its place in the books; why a person must decide on a movement that was certain, else None."""
     rule = one.rule
     time = _time(work, one, block)
     match found:
@@ -121,14 +127,14 @@ def _finding(work: Books, one: HandshakeRule, block: Block, state: HandshakeStat
             line = work.line(rule, _key(work, rule, time, found.container), found.quantity, proof)
             name = f"{rule.name}/{found.place.epoch}/{found.place.to_position}"
             work.outcome.natural_keys.append(NaturalKey(rule.name, name, state.content))
-            work.book(rule, line)
-            cadence.schedule(work, (rule,), block.received.wall)
+            return certain.settle(work, rule, line, block.received.wall)
         case confirmed.Suspicion():
             _suspect(work, rule, found, _key(work, rule, time, found.container), _evidence(block, found.place, time))
         case confirmed.Skipped():
             bounds = (Decimal(0), None if found.numbers else Decimal(0))
             key = _key(work, rule, time, None)
             work.gap(rule, found.cause, key, bounds=bounds, span=(time, time), message=found.message)
+    return None
 
 
 def _suspect(work: Books, rule: Rule, found: confirmed.Suspicion, key: Key, proof: Evidence) -> None:

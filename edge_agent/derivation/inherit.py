@@ -8,7 +8,7 @@ from edge_agent.config.signals import Counter
 from edge_agent.config.tagmap import Rule, TagMap
 from edge_agent.derivation.booking import Books
 from edge_agent.model.outcome import EpochMark, Outcome
-from edge_agent.model.state import CounterState, HandshakeState, RuleState, State
+from edge_agent.model.state import ConfirmationState, CounterState, HandshakeState, RuleState, SignalState, State
 
 
 def inherit(tag_map: TagMap, state: State) -> Outcome:
@@ -28,16 +28,17 @@ def inherit(tag_map: TagMap, state: State) -> Outcome:
     return work.outcome
 
 
-def _begun(work: Books, rule: Rule, known: RuleState) -> CounterState | HandshakeState | None:
+def _begun(work: Books, rule: Rule, known: RuleState) -> SignalState | None:
     match known.signal:
         case CounterState() as before:
-            after: CounterState | HandshakeState = replace(
-                before, epoch=before.epoch + 1, first_raw=before.last_raw, wraps=0
-            )
+            after: SignalState = replace(before, epoch=before.epoch + 1, first_raw=before.last_raw, wraps=0)
             first = before.last_raw
         case HandshakeState() as done:
             after = replace(done, epoch=done.epoch + 1, first_number=done.latest, wraps=0)
             first = done.latest
+        case ConfirmationState() as confirmed:
+            after = replace(confirmed, epoch=confirmed.epoch + 1, first_number=confirmed.latest)
+            first = confirmed.latest
         case None:
             return None
     modulus = (rule.signal.modulus or 0) if isinstance(rule.signal, Counter) else rule.signal.modulus

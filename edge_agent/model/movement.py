@@ -125,6 +125,11 @@ class Cause(StrEnum):
     CONFLICT = "conflict"
     IN_DOUBT = "in-doubt"
     FAILED_CHECK = "failed-check"
+    PASSED_AGAIN = "passed-again"
+    NOT_DEPARTED = "not-departed"
+    DEPARTED_TWICE = "departed-twice"
+    OTHER_QUANTITY = "other-quantity"
+    NOT_ARRIVED = "not-arrived"
 
 
 @value

@@ -12,7 +12,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, TypeVar
 
-from edge_agent.model.movement import Line
+from edge_agent.model.movement import Key, Line
 from edge_agent.model.reading import Instant, Link, Quality, Scalar, TagRef
 from edge_agent.model.value import value
 
@@ -99,17 +99,63 @@ class HandshakeState:
         return self.latest
 
 
-SignalState = CounterState | HandshakeState
+@value
+class ConfirmationState:
+    """How many movements messages have confirmed in this epoch: each takes the next place.
+
+    `doubted_until`: a store was restored then; what had happened by then may be booked by the lost one.
+    """
+
+    epoch: int
+    first_number: int = 0
+    latest: int = 0
+    restored: bool = False
+    doubted_until: datetime | None = None
+
+    @property
+    def waits(self) -> bool:
+        """Whether the passing of time may decide something."""
+        return False
+
+    @property
+    def shown(self) -> int:
+        """How many there were."""
+        return self.latest
+
+
+@value
+class Departure:
+    """Goods on their way, in the material's unit. `late` once it was said that they have not arrived in time."""
+
+    key: Key
+    quantity: Decimal
+    unit: str
+    time: datetime
+    late: bool = False
+
+
+SignalState = CounterState | HandshakeState | ConfirmationState
 """What the signal of a rule remembers."""
 
 
 @value
 class RuleState:
-    """All that one rule remembers. `pending` are its lines not yet cut, the last of them still open for growth."""
+    """All that one rule remembers. `pending` are its lines not yet cut, the last of them still open for growth.
+
+    `transit` is what has departed and not arrived, by the rule of the departure.
+    """
 
     signal: SignalState | None = None
     pending: tuple[Line, ...] = ()
     serial: int = 0
+    transit: tuple[Departure, ...] = ()
+
+
+@value
+class SeenState:
+    """Containers that passed, each with its time: a part of what `once_per` looks back on."""
+
+    passed: tuple[tuple[str, datetime], ...]
 
 
 @value
@@ -191,6 +237,8 @@ class State:
     sources: MutableMapping[str, SourceState] = field(default_factory=dict)
     cadences: MutableMapping[str, CadenceState] = field(default_factory=dict)
     tags: MutableMapping[TagRef, TagState] = field(default_factory=dict)
+    seen: MutableMapping[str, SeenState] = field(default_factory=dict)
+    """By `<rule>/<slot>`: a ring, so that it never grows beyond what `once_per` looks back on."""
     held: set[str] = field(default_factory=set, init=False, compare=False)
     """Rules that wait as of the last `adopt`: those that the passing of time may decide."""
 
@@ -201,12 +249,16 @@ class State:
     def branch(self) -> State:
         """A state that reads through to this one and keeps its own writes apart."""
         return State(
-            Branch(self.rules), Branch(self.orders), Branch(self.sources), Branch(self.cadences), Branch(self.tags)
+            *(Branch(self.rules), Branch(self.orders), Branch(self.sources), Branch(self.cadences), Branch(self.tags)),
+            seen=Branch(self.seen),
         )
 
     def own(self) -> State:
         """Of a branch: only what was written to it."""
-        return State(_own(self.rules), _own(self.orders), _own(self.sources), _own(self.cadences), _own(self.tags))
+        return State(
+            *(_own(self.rules), _own(self.orders), _own(self.sources), _own(self.cadences), _own(self.tags)),
+            seen=_own(self.seen),
+        )
 
     def adopt(self, changed: State) -> None:
         """Take over what a branch has changed (see `own`)."""
@@ -216,6 +268,7 @@ class State:
         self.sources.update(changed.sources)
         self.cadences.update(changed.cadences)
         self.tags.update(changed.tags)
+        self.seen.update(changed.seen)
 
 
 def _waits(rule: RuleState) -> bool:

@@ -1,4 +1,5 @@
-"""The derivation's memory as rows: one per rule, order tag, source, cadence, epoch tag; each with its hash."""
+"""The derivation's memory as rows: one per rule, order tag, source, cadence, epoch tag, slot of containers seen; each
+with its hash."""
 
 from __future__ import annotations
 
@@ -13,10 +14,12 @@ from pydantic import TypeAdapter
 from edge_agent.model.reading import Scalar, TagRef
 from edge_agent.model.state import (
     CadenceState,
+    ConfirmationState,
     CounterState,
     HandshakeState,
     OrderState,
     RuleState,
+    SeenState,
     SourceState,
     State,
     TagState,
@@ -35,6 +38,7 @@ class _StoredRule:
     rule: RuleState
     counter: CounterState | None = None
     handshake: HandshakeState | None = None
+    confirmation: ConfirmationState | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +56,7 @@ _CODECS: dict[str, TypeAdapter[Any]] = {
     "source": TypeAdapter(SourceState),
     "cadence": TypeAdapter(CadenceState),
     "tag": TypeAdapter(_StoredTag),
+    "seen": TypeAdapter(SeenState),
 }
 _SCALARS: dict[str, Callable[[str], Scalar]] = {
     "bool": lambda text: text == "True",
@@ -83,14 +88,15 @@ def rows(state: State) -> Iterator[tuple[str, str, str, bytes]]:
     yield from _encoded("source", state.sources.items())
     yield from _encoded("cadence", state.cadences.items())
     yield from _encoded("tag", ((name, _stored_tag(tag)) for name, tag in state.tags.items()))
+    yield from _encoded("seen", state.seen.items())
 
 
 def decoded(kind: str, body: str) -> Any:
-    """What a row's body says: a rule's, an order tag's, a source's, a cadence's or a tag's state."""
+    """What a row's body says: a rule's, an order tag's, a source's, a cadence's, a tag's state, or containers seen."""
     stored = _CODECS[kind].validate_json(body)
     match stored:
         case _StoredRule():
-            return replace(stored.rule, signal=stored.counter or stored.handshake)
+            return replace(stored.rule, signal=stored.counter or stored.handshake or stored.confirmation)
         case _StoredTag(type=str() as type_):
             return replace(stored.tag, value=_SCALARS[type_](stored.text))
         case _StoredTag():
@@ -129,16 +135,19 @@ async def _load(connection: aiosqlite.Connection) -> State:
         found["source"],
         found["cadence"],
         {_tag(name): value for name, value in found["tag"].items()},
+        found["seen"],
     )
 
 
 def _stored_rule(rule: RuleState) -> _StoredRule:
-    bare = RuleState(None, rule.pending, rule.serial)
+    bare = replace(rule, signal=None)
     match rule.signal:
         case CounterState():
             return _StoredRule(bare, counter=rule.signal)
         case HandshakeState():
             return _StoredRule(bare, handshake=rule.signal)
+        case ConfirmationState():
+            return _StoredRule(bare, confirmation=rule.signal)
         case None:
             return _StoredRule(bare)
 

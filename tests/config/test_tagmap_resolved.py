@@ -122,7 +122,6 @@ def test_the_complete_example_is_valid_and_what_is_not_run_is_named(full_line: s
         ("04", "lot-tracked materials"),
         ("09", "lot_from"),
         ("09", "only_while"),
-        ("09", "once_per"),
     ]
     assert (loaded.tags, loaded.rules) == (12, 4)
     assert "syrup_used" not in tag_map.rules
@@ -243,7 +242,7 @@ def test_a_rules_words_and_where_their_defaults_come_from(bottling_line: str, lo
         ((COUNTER, "{tag: filler.preforms_in, resets: [restart, order]}"), "resets by order, shift or day"),
         (("counter: " + COUNTER, "level: {tag: filler.preforms_in, refill_min: 5 pcs}"), "level rules"),
         (("counter: " + COUNTER, "flow: {tag: filler.preforms_in, per: min, max_gap: 5 s}"), "flow rules"),
-        (("event: consumed", "event: scrapped"), "this event"),
+        (("event: consumed", "event: adjusted"), "this event"),
         (("from: L3-HOPPER", "from: L3-HOPPER\n    lag: 45 s"), "lag"),
         (("from: L3-HOPPER", "from: L3-HOPPER\n    lag: 320 pcs"), "lag"),
         (("from: L3-HOPPER", "from: L3-HOPPER\n    lot_from: fifo"), "lot_from"),

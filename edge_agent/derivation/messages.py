@@ -209,7 +209,8 @@ def _doubt(work: Books, rule: Rule, line: Line, cause: Cause, message: str) -> N
     """To review, its place in the identity kept. What no event could be made of is no candidate."""
     ways: tuple[Candidate, ...] = (nothing(line),)
     sides = {"from": line.key.from_, "to": line.key.to}
-    if line.quantity > 0 and None not in [sides[name] for name in _SIDES[rule.event]]:
+    known = [sides[name] for name in _SIDES[rule.event]]
+    if line.quantity > 0 and None not in known and len(set(known)) == len(known):
         ways = (Candidate(line.quantity, "happened as confirmed", line.key), *ways)
     work.review(
         rule, cause, ways, line, quantity_doubted=False, message=f"message {line.evidence.raw_after}: {message}"

@@ -41,13 +41,9 @@ def check_measured(section: RuleSection, world: World, path: Path) -> None:
             world.report.error((*path, *place), Code.CONFLICT, message, advice)
 
 
-def resolve_once_per(section: RuleSection, world: World, path: Path) -> OncePer | None:
-    """What happens to a container that passes again."""
+def resolve_once_per(section: RuleSection) -> OncePer | None:
+    """What happens to a container that passes again; that there is one was checked with the rule's context."""
     if section.once_per is None:
-        return None
-    if section.handshake is None and section.confirmation is None:
-        message = "only what someone confirms is told apart by its container"
-        world.report.error((*path, "once_per"), Code.CONFLICT, message, "remove it", key=True)
         return None
     return OncePer(section.once_per.within, section.once_per.else_ == "exclude")
 

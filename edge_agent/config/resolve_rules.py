@@ -66,7 +66,7 @@ def _rule(name: str, section: RuleSection, world: World) -> Rule | None:
     _check_sides(section, world.report, path)
     check_context(section, material, world, path)
     signal = _signal(section, world, path)
-    once_per, arrival = resolve_once_per(section, world, path), resolve_arrival(section, world.report, path)
+    once_per, arrival = resolve_once_per(section), resolve_arrival(section, world.report, path)
     if material is None:
         return None
     booked = _booked(section, signal, material, world, path)

@@ -8,6 +8,7 @@ import shutil
 import sqlite3
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -19,10 +20,13 @@ from edge_agent.errors import StoreCorrupt
 from edge_agent.model.reading import Instant, Link, Quality, TagRef
 from edge_agent.model.state import (
     CadenceState,
+    ConfirmationState,
     CounterState,
+    Departure,
     HandshakeState,
     OrderState,
     RuleState,
+    SeenState,
     SourceState,
     State,
     TagState,
@@ -296,12 +300,19 @@ HANDSHAKES = st.builds(
     st.integers(0, 4),
     released=st.booleans(),
 )
+CONFIRMATIONS = st.builds(
+    ConfirmationState, st.integers(1, 99), st.integers(0, 9), st.integers(0, 99), st.booleans(), st.none() | WHEN
+)
 STATES = st.builds(
     State,
     st.dictionaries(
         st.text("abc_", min_size=1, max_size=5),
         st.builds(
-            RuleState, st.none() | COUNTERS | HANDSHAKES, st.just(()) | st.just((line(0, 3),)), st.integers(0, 9)
+            RuleState,
+            st.none() | COUNTERS | HANDSHAKES | CONFIRMATIONS,
+            st.just(()) | st.just((line(0, 3),)),
+            st.integers(0, 9),
+            st.just(()) | st.just((Departure(line(0, 3).key, Decimal("1.5"), "pcs", AT, late=True),)),
         ),
         max_size=3,
     ),
@@ -314,6 +325,7 @@ STATES = st.builds(
         st.just(TagRef("s", "e")),
         st.builds(TagState, st.integers() | st.text() | st.booleans(), st.sampled_from(Quality)),
     ),
+    st.dictionaries(st.just("r/7"), st.builds(SeenState, st.lists(st.tuples(st.text(), WHEN)).map(tuple))),
 )
 
 
@@ -325,6 +337,7 @@ def test_every_state_comes_back_as_it_was(state: State) -> None:
     assert decoded.get("rule", {}) == dict(state.rules)
     assert decoded.get("source", {}) == dict(state.sources)
     assert decoded.get("cadence", {}) == dict(state.cadences)
+    assert decoded.get("seen", {}) == dict(state.seen)
     assert list(decoded.get("order", {}).values()) == list(state.orders.values())
     tags = list(decoded.get("tag", {}).values())
     assert tags == list(state.tags.values())
@@ -333,7 +346,8 @@ def test_every_state_comes_back_as_it_was(state: State) -> None:
     ]
 
 
-def test_counter_and_handshake_are_told_apart() -> None:
-    for signal in (counter(3), HandshakeState(1, 0, 3, 0, "", 0, released=True)):
+def test_the_signals_are_told_apart() -> None:
+    signals = (counter(3), HandshakeState(1, 0, 3, 0, "", 0, released=True), ConfirmationState(1, 0, 3))
+    for signal in signals:
         ((kind, _, body, _),) = checkpoint.rows(State(rules={"r": RuleState(signal)}))
         assert checkpoint.decoded(kind, body).signal == signal

@@ -137,6 +137,8 @@ class Engine:
 
     def _told(self, work: Books, said: ContextMessage) -> None:
         """Values that hold since the time that is said: by an order from MES, not by a device's clock."""
+        known = _received(work, said.source, said.received)
+        work.state.sources[said.source] = replace(known, told=True)
         for name, value in said.values.items():
             reading = Reading(TagRef(said.source, name), value, Quality.GOOD, said.received, source_time=said.time)
             self._take(work, reading, said.time, refused=False)

@@ -169,13 +169,15 @@ class OrderState:
 class SourceState:
     """A source's session as last seen. `start_time` is the server's own.
 
-    `received` is the instant of its newest delivery, `before` that of the one before.
+    `received` is the instant of its newest delivery, `before` that of the one before. `told`: it sends messages, and
+    what it said cannot be read again.
     """
 
     link: Link
     start_time: datetime | None
     received: Instant | None = None
     before: Instant | None = None
+    told: bool = False
 
 
 @value

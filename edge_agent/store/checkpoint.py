@@ -115,12 +115,22 @@ async def write(connection: Connection, state: State) -> None:
 
 
 async def mark_restored(connection: Connection) -> None:
-    """Mark every rule: what ran between the restored baseline and now is not booked by itself (invariant 13)."""
+    """Mark every rule: what ran between the restored baseline and now is not booked by itself (invariant 13).
+
+    What messages have said is forgotten: they may have said something else to the lost store, and nobody can ask them.
+    """
     state = await _load(connection)
     for name, rule in state.rules.items():
         if rule.signal is not None:
             state.rules[name] = replace(rule, signal=replace(rule.signal, restored=True))
     await write(connection, State(rules=state.rules))
+    said = [str(tag) for kind in (state.orders, state.tags) for tag in kind if _told(state, tag)]
+    forget = "DELETE FROM checkpoint WHERE kind IN ('order', 'tag') AND name = ?"
+    await connection.run_all([(forget, [(name,) for name in said])])
+
+
+def _told(state: State, tag: TagRef) -> bool:
+    return tag.source in state.sources and state.sources[tag.source].told
 
 
 async def _load(connection: aiosqlite.Connection) -> State:

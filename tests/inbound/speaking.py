@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
@@ -20,9 +21,10 @@ from edge_agent.inbound.confirm import Confirming
 from edge_agent.inbound.context import Telling
 from edge_agent.inbound.intake import Handled, Intake
 from edge_agent.model.message import Answered, ConfirmationMessage
-from edge_agent.model.reading import Cut
+from edge_agent.model.reading import Cut, Tick
 from edge_agent.pipeline import Pipeline
 from edge_agent.publishing.encoding import Renderer
+from edge_agent.store.anchor import Vouched
 from edge_agent.store.checkpoint import Checkpoint
 from edge_agent.store.database import Database
 from edge_agent.store.ledger import Ledger
@@ -168,6 +170,28 @@ class Desk:
             return reader.reviews()
 
 
+def back_up(folder: Path) -> None:
+    """Keep the database as it is."""
+    (folder / "backup").mkdir()
+    for file in folder.glob("edge-agent.db*"):
+        if not file.name.endswith((".anchor", ".lock")):
+            shutil.copy2(file, folder / "backup")
+
+
+def vouch(agent: Desk) -> None:
+    """The anchor learns how far the store has got, as from the relay before it publishes."""
+    heads = {name: agent.database.newest(name) for name in ("critical", "ops")}
+    agent.database.anchor.write(Vouched(agent.database.store_uuid, {name: at for name, at in heads.items() if at[0]}))
+
+
+def put_back(folder: Path) -> None:
+    """The database is as it was; the anchor beside it is not."""
+    for file in (*folder.glob("edge-agent.db"), *folder.glob("edge-agent.db-*")):
+        file.unlink()
+    for file in (folder / "backup").iterdir():
+        shutil.copy2(file, folder)
+
+
 @asynccontextmanager
 async def desk(
     folder: Path, clock: ManualClock | None = None, *, tag_map: TagMap | None = None, made: Callable[..., Desk] = Desk
@@ -179,6 +203,7 @@ async def desk(
     try:
         found = made(folder, tag_map or spoken_map(folder), clock, database)
         await found.pipeline.start({})
+        await found.pipeline.process((Tick(clock.now()),))
         running = [found.pipeline.run(), *(intake.run() for intake in found.intakes.values())]
         tasks += [asyncio.create_task(one) for one in running]
         yield found

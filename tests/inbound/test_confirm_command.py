@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
 from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
@@ -21,9 +20,8 @@ from edge_agent.inbound.command import read_command
 from edge_agent.inbound.confirm import Confirm
 from edge_agent.inbound.payload import PayloadRefused
 from edge_agent.model.message import ConfirmationMessage
-from edge_agent.store.anchor import Vouched
 from edge_agent.store.messages import MessageBook
-from tests.inbound.speaking import START, Desk, desk, spoken_map, spoken_text
+from tests.inbound.speaking import START, Desk, back_up, desk, put_back, spoken_map, spoken_text, vouch
 from tests.publishing.schemas import validator
 
 SCHEMA, REPLY = (validator(f"urn:edgeagent:schema:cmd.confirm{suffix}:1") for suffix in ("", ".reply"))
@@ -151,35 +149,24 @@ async def test_another_map_goes_on_for_a_renamed_rule(tmp_path: Path) -> None:
 
 
 async def test_after_a_restore_what_had_happened_is_doubted(tmp_path: Path) -> None:
-    backup = tmp_path / "backup"
-    backup.mkdir()
     async with desk(tmp_path) as agent:
         await _order(agent)
         await agent.say("confirm", agent.movement("AGV-1"))
         clock = agent.clock
-    for file in tmp_path.glob("edge-agent.db*"):
-        if not file.name.endswith((".anchor", ".lock")):
-            shutil.copy2(file, backup)
+    back_up(tmp_path)
     async with desk(tmp_path, clock) as agent:
         lost = agent.movement("AGV-2")
         assert (await agent.say("confirm", lost))["result"] == 0
-        clock = agent.clock
-        vouched = Vouched(agent.database.store_uuid, {"critical": agent.database.newest("critical")})
-        agent.database.anchor.write(vouched)  # as the relay does before it publishes
-    for file in (*tmp_path.glob("edge-agent.db"), *tmp_path.glob("edge-agent.db-*")):
-        file.unlink()
-    for file in backup.iterdir():
-        shutil.copy2(file, tmp_path)
+        vouch(agent)
+    put_back(tmp_path)
     clock.advance(timedelta(seconds=30))
     async with desk(tmp_path, clock) as agent:
         assert agent.database.restored is not None
         answer = await agent.say("confirm", lost | {"nonce": "nonce-0009"})
-        assert (answer["result"], answer["reason"]) == (
-            4,
-            "a store was restored since it happened: it may be booked already",
-        )
+        why = "a store was restored since it happened: it may be booked already"
+        assert (answer["result"], answer["reason"]) == (4, why)
         agent.clock.advance(timedelta(seconds=10))
-        assert (await agent.say("confirm", agent.movement("AGV-3")))["result"] == 0
+        assert (await agent.say("confirm", agent.movement("AGV-3", order="4711")))["result"] == 0
         assert [one["cause"] for one in agent.reviews()] == ["restored"]
 
 

@@ -18,7 +18,7 @@ from edge_agent.inbound.context import Context, _scalar
 from edge_agent.inbound.payload import PayloadRefused
 from edge_agent.model.reading import TagRef
 from edge_agent.store import messages
-from tests.inbound.speaking import START, Desk, desk, spoken_map
+from tests.inbound.speaking import START, Desk, back_up, desk, put_back, spoken_map, vouch
 from tests.publishing.schemas import validator
 
 SCHEMA, REPLY = (validator(f"urn:edgeagent:schema:cmd.context{suffix}:1") for suffix in ("", ".reply"))
@@ -78,6 +78,28 @@ async def test_the_same_message_again_changes_nothing_even_later(tmp_path: Path)
         await agent.say("confirm", agent.movement("1"))
         assert list(await agent.booked()) == ["moved/900001/B/L3-OUT"]
     assert "refused: its nonce was used" in agent.audit[-1].outcome
+
+
+async def test_a_restored_store_does_not_know_what_mes_said_since(tmp_path: Path) -> None:
+    """It would take the order of the backup for the one that runs; nobody shows it the right one, as a PLC would."""
+    async with desk(tmp_path) as agent:
+        await agent.say("context", agent.context("nonce-0001", order_no="A"))
+        await agent.say("confirm", agent.movement("1"))
+        clock = agent.clock
+    back_up(tmp_path)
+    async with desk(tmp_path, clock) as agent:
+        await agent.say("context", agent.context("nonce-0002", order_no="B"))
+        await agent.say("confirm", agent.movement("2"))
+        vouch(agent)
+    put_back(tmp_path)
+    async with desk(tmp_path, clock) as agent:
+        assert agent.database.restored is not None
+        agent.clock.advance(timedelta(seconds=60))
+        answer = await agent.say("confirm", agent.movement("3"))
+        assert (answer["result"], answer["reason"]) == (4, "its order tag was not known then")
+        await agent.say("context", agent.context("nonce-0003", order_no="B"))
+        assert (await agent.say("confirm", agent.movement("4")))["result"] == 0
+        assert set(await agent.booked()) == {"moved/900001/A/L3-OUT", "moved/900001/B/L3-OUT"}
 
 
 async def test_what_it_says_is_audited(tmp_path: Path) -> None:

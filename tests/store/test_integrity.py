@@ -318,7 +318,8 @@ STATES = st.builds(
     ),
     st.dictionaries(st.just(TagRef("s", "o")), st.builds(OrderState, st.just((("A1", AT), (None, AT))))),
     st.dictionaries(
-        st.just("s"), st.builds(SourceState, st.sampled_from(Link), st.none() | WHEN, st.none() | INSTANTS)
+        st.just("s"),
+        st.builds(SourceState, st.sampled_from(Link), st.none() | WHEN, st.none() | INSTANTS, told=st.booleans()),
     ),
     st.dictionaries(st.just("c"), st.builds(CadenceState, st.none() | WHEN)),
     st.dictionaries(

@@ -111,7 +111,7 @@ async def _compose(
     outbox = Outbox(database, tag_map.streams)
     await outbox.load()
     status, audit = Status(clock), Audit(database, clock)
-    tags = TagBoard(tag.ref for tag in tag_map.tags.values() if not tag.slots and not tag.comes_with_events)
+    tags = TagBoard(tag_map.read_tags)
     shell = Shell(settings, parts, tag_map, status, Counts(), database, outbox, audit, tags, Progress())
     supervisor = Supervisor(status)
     pipeline = new_pipeline(shell)
@@ -120,7 +120,7 @@ async def _compose(
     await pipeline.start(sources.running)
     _refuse_orphans(pipeline)
     settling = new_settling(shell, pipeline)
-    relay, systems = add_publishing(shell, supervisor, settling)
+    relay, introduce = add_publishing(shell, supervisor, settling, pipeline)
     control = Control(settings.data, handlers(shell, pipeline, settling, relay))
     supervisor.fatal("pipeline", pipeline.run)
     supervisor.fatal("ticks", pipeline.tick)
@@ -133,10 +133,9 @@ async def _compose(
     async def taken_over(new: TagMap) -> None:
         """What else hangs on the map."""
         settling.introduce(new)
-        systems.clear()
-        systems.update(new.systems)
+        introduce(new)
         control.serve(handlers(replace(shell, tag_map=new), pipeline, settling, relay))
-        tags.expect(tag.ref for tag in new.tags.values() if not tag.slots and not tag.comes_with_events)
+        tags.expect(new.read_tags)
         await relay.introduce(presence(settings, new))
 
     reload = Reload(

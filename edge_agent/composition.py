@@ -18,12 +18,16 @@ from edge_agent.control_verbs.letters import LetterVerbs
 from edge_agent.control_verbs.verbs import Verbs
 from edge_agent.derivation.engine import Engine
 from edge_agent.inbound.acks import Acknowledging
+from edge_agent.inbound.confirm import Confirming
+from edge_agent.inbound.context import Telling
 from edge_agent.inbound.intake import Handled, Intake, Limit, Verb
 from edge_agent.inbound.positions import Stating
 from edge_agent.inbound.replaying import Replaying
 from edge_agent.measuring import Measuring, measured
 from edge_agent.model.ack import Taken
+from edge_agent.model.confirmation import Result
 from edge_agent.model.event import Render
+from edge_agent.model.message import Answered, ConfirmationMessage
 from edge_agent.mqtt.network import PahoBroker
 from edge_agent.pipeline import Pipeline, Probe, no_probe
 from edge_agent.publishing.encoding import Renderer
@@ -45,6 +49,7 @@ from edge_agent.store.corrections import Corrections
 from edge_agent.store.database import Database
 from edge_agent.store.dead import DeadLetters
 from edge_agent.store.ledger import Ledger
+from edge_agent.store.messages import MessageBook
 from edge_agent.store.outbox import Outbox
 from edge_agent.store.statements import StatementBook
 from edge_agent.store.unit_of_work import UnitOfWork
@@ -60,6 +65,9 @@ from edge_agent.web.responder import Responder
 _COMMANDS = Limit()
 _ACKS = Limit(burst=2_000, per_second=200.0, waiting=1_000)
 """An answer to every event, and a bulk of them after an outage."""
+_CONTEXT = Limit(burst=200, per_second=20.0, waiting=200)
+_CONFIRMATIONS = Limit(burst=1_000, per_second=100.0, waiting=500)
+"""What SCADA could not send while the broker was away comes at once."""
 
 C = TypeVar("C")
 
@@ -176,8 +184,10 @@ def handlers(shell: Shell, pipeline: Pipeline, settling: Settling, relay: Relay)
     return {**verbs.handlers(), **letters.handlers(), **entries.handlers()}
 
 
-def add_publishing(shell: Shell, supervisor: Supervisor, settling: Settling) -> tuple[Relay, set[str]]:
-    """The relay and the commands that come in over the same session; and the set of systems that may answer."""
+def add_publishing(
+    shell: Shell, supervisor: Supervisor, settling: Settling, pipeline: Pipeline
+) -> tuple[Relay, Callable[[TagMap], None]]:
+    """The relay and the commands that come in over the same session; and what tells these of another map."""
     tag_map, parts = shell.tag_map, shell.parts
     agent, streams = tag_map.agent, shell.outbox.streams
     relay = parts.relay(
@@ -201,7 +211,32 @@ def add_publishing(shell: Shell, supervisor: Supervisor, settling: Settling) -> 
     supervisor.fatal("relay", relay.run)
     supervisor.restarted("settling", settling.run)
     supervisor.restarted("events for busy systems", partial(settling.resend_busy, relay.resend))
-    return relay, systems
+    spoken = _add_messages(shell, supervisor, pipeline, relay)
+
+    def introduce(new: TagMap) -> None:
+        systems.clear()
+        systems.update(new.systems)
+        for verb in spoken:
+            verb.introduce(new)
+
+    return relay, introduce
+
+
+def _add_messages(shell: Shell, supervisor: Supervisor, pipeline: Pipeline, relay: Relay) -> tuple[Telling, Confirming]:
+    """What MES and SCADA say comes in over the relay's session."""
+
+    async def confirm(message: ConfirmationMessage) -> Answered:
+        return (await pipeline.ask(message)).answered or Answered(message.digest, Result.DONE)
+
+    def answered(rule: str, result: str) -> None:
+        shell.counts.add("confirmations", rule=rule, result=result)
+
+    book, clock = MessageBook(shell.database), shell.parts.clock
+    telling = Telling(shell.tag_map, book, pipeline.ask, clock)
+    confirming = Confirming(shell.tag_map, book, confirm, clock, answered)
+    _add_command(shell, supervisor, relay, "context", telling, limit=_CONTEXT)
+    _add_command(shell, supervisor, relay, "confirm", confirming, limit=_CONFIRMATIONS)
+    return telling, confirming
 
 
 def _add_command(
@@ -210,7 +245,11 @@ def _add_command(
     """Take a command on its topic."""
     topic = Topics(shell.tag_map).command(name)
     audit = partial(_audited, shell)
-    intake = Intake(topic, verb, reply=relay.send, clock=shell.parts.clock, audit=audit, limit=limit)
+
+    def counted(outcome: str) -> None:
+        shell.counts.add("commands", command=name, outcome=outcome)
+
+    intake = Intake(topic, verb, reply=relay.send, clock=shell.parts.clock, audit=audit, limit=limit, counted=counted)
     relay.subscribe(topic, intake.received)
     supervisor.fatal(f"command {name}", intake.run)
 
@@ -254,7 +293,7 @@ def source_factory(data: Path, clock: Clock, status: Status, counts: Counts) -> 
     lines: dict[tuple[str, SerialLine], Wire] = {}
 
     def make(tag_map: TagMap, name: str) -> Source:
-        reference, handshakes = tag_map.sources[name], handshakes_of(tag_map, name)
+        reference, handshakes = tag_map.devices[name], handshakes_of(tag_map, name)
         tags = [tag for tag in tag_map.tags.values() if tag.ref.source == name]
         if isinstance(reference, OpcUaSource):
             pki = Pki(data / "pki", tag_map.agent, clock)

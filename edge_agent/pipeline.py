@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import tenacity
 
 from edge_agent.clock import Clock
-from edge_agent.derivation.engine import Engine, Input
+from edge_agent.derivation.engine import Engine, Input, Message
 from edge_agent.errors import EdgeAgentError, NaturalKeyTaken, SourceError, StoreCorrupt, StoreError
 from edge_agent.model.confirmation import Acknowledge, Block
 from edge_agent.model.event import Entered, Render
@@ -47,7 +47,7 @@ class Swap:
     replaced: frozenset[str]
 
 
-Request = Cut | Decision | Entered | Swap | Outcome
+Request = Cut | Decision | Entered | Message | Swap | Outcome
 """What may be asked for. An outcome is committed as it is: what a receiver's or a person's word has settled."""
 Probe = Callable[[str], None]
 

@@ -38,7 +38,7 @@ class Sources:
         self.make = make
         self._supervisor = supervisor
         self._pipeline = pipeline
-        self.running: Mapping[str, Source] = {name: make(tag_map, name) for name in tag_map.sources}
+        self.running: Mapping[str, Source] = {name: make(tag_map, name) for name in tag_map.devices}
 
     def start(self, *names: str) -> None:
         """Start the tasks of these."""
@@ -111,9 +111,9 @@ class Reload:
             raise ConfigurationError(f"{', '.join(changed)}: a running agent cannot change these; restart the service")
         old = self._sources.running
         kept = {name for name in old if _reads(self._map, name) == _reads(new, name)}
-        replaced, begun = old.keys() - kept, new.sources.keys() - kept
+        replaced, begun = old.keys() - kept, new.devices.keys() - kept
         await self._sources.close(*replaced)
-        wanted = {name: old[name] if name in kept else self._sources.make(new, name) for name in new.sources}
+        wanted = {name: old[name] if name in kept else self._sources.make(new, name) for name in new.devices}
         await self._pipeline.ask(Swap(Engine(new), self._renderer(new), wanted, frozenset(replaced)))
         self._map, self._sources.running = new, wanted
         self._sources.start(*begun)
@@ -122,10 +122,10 @@ class Reload:
 
 def _reads(tag_map: TagMap, name: str) -> Any:
     """All that a source is made of; None where the map has it no more."""
-    if name not in tag_map.sources:
+    if name not in tag_map.devices:
         return None
     tags = [tag for tag in tag_map.tags.values() if tag.ref.source == name]
-    return tag_map.sources[name], tags, handshakes_of(tag_map, name)
+    return tag_map.devices[name], tags, handshakes_of(tag_map, name)
 
 
 def handshakes_of(tag_map: TagMap, source: str) -> dict[str, Handshake]:

@@ -64,6 +64,7 @@ def _status(reader: Reader, live: dict[str, Any] | None) -> dict[str, Any]:
         **reader.letter_figures(datetime.now(UTC)),
         "booked": {key: f"{value:f}" for key, value in sorted(reader.totals().items())},
         "pending": {key: f"{value:f}" for key, value in sorted(reader.pending().items())},
+        "in_transit": reader.in_transit(),
         "imbalances": [
             f"{one.rule} epoch {one.epoch}: {one.ran} ran, {one.accounted} accounted for" for one in reader.imbalances()
         ],
@@ -85,6 +86,9 @@ def _show_status(found: dict[str, Any]) -> None:
     console.print(f"{figures} · {letters} · {corrections}", highlight=False, soft_wrap=True)
     if found["rejected"] or found["unpublishable"]:
         console.print("`edge-agent dead list` says what to do", style="yellow")
+    for one in found["in_transit"]:
+        what = f"{one['container']}: {one['quantity']} {one['unit']} of {one['material']}, since {one['since']}"
+        console.print(f"on its way {what}", style="yellow" if one["late"] else None, highlight=False, soft_wrap=True)
     table = Table("event / material / order / location", "booked", "not yet sent")
     for key in sorted({*found["booked"], *found["pending"]}):
         table.add_row(key, found["booked"].get(key, "0"), found["pending"].get(key, ""))

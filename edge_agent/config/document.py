@@ -53,7 +53,7 @@ SCHEMA = 1
 WORD_ORDERS = ("ABCD", "CDAB", "BADC", "DCBA")
 EXTRA_CUTS = tuple(cut.value for cut in CutAt)
 STOCK_TYPES = ("available", "quality_inspection", "blocked", "in_transit", "wip")
-OPC_UA_SOURCE, MODBUS_SOURCE = "<opcua>", "<modbus>"
+OPC_UA_SOURCE, MODBUS_SOURCE, COMMAND_SOURCE = "<opcua>", "<modbus>", "<mqtt>"
 """Tags of the union of sources; no key of a map looks like this."""
 
 
@@ -180,14 +180,27 @@ class ModbusSection(Section):
     serial: SerialSection | None = Field(None, description="The serial line of an rtu: address.")
 
 
+class CommandSection(Section):
+    """MES or SCADA, which send commands over MQTT."""
+
+    mqtt: Annotated[str, OneOf("commands")] = Field(
+        description="cmd/context sets its tags, cmd/confirm confirms movements.", examples=["commands"]
+    )
+
+
+_SOURCES = {"opcua": OPC_UA_SOURCE, "modbus": MODBUS_SOURCE, "mqtt": COMMAND_SOURCE}
+
+
 def _protocol(value: Any) -> str | None:
-    if not isinstance(value, Map) or ("opcua" in value) == ("modbus" in value):
-        return None
-    return OPC_UA_SOURCE if "opcua" in value else MODBUS_SOURCE
+    spoken = [tag for key, tag in _SOURCES.items() if isinstance(value, Map) and key in value]
+    return spoken[0] if len(spoken) == 1 else None
 
 
+AnySource = OpcUaSection | ModbusSection | CommandSection
 SourceSection = Annotated[
-    Annotated[OpcUaSection, Tag(OPC_UA_SOURCE)] | Annotated[ModbusSection, Tag(MODBUS_SOURCE)],
+    Annotated[OpcUaSection, Tag(OPC_UA_SOURCE)]
+    | Annotated[ModbusSection, Tag(MODBUS_SOURCE)]
+    | Annotated[CommandSection, Tag(COMMAND_SOURCE)],
     Discriminator(_protocol),
 ]
 

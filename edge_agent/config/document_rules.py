@@ -30,7 +30,7 @@ from edge_agent.config.tagmap import OnSpan, Split, Unproven
 from edge_agent.config.yaml_nodes import Map
 
 EVENTS = ("consumed", "produced", "moved", "returned", "received", "scrapped", "sampled", "adjusted")
-SIGNALS = ("counter", "level", "flow", "handshake")
+SIGNALS = ("counter", "level", "flow", "handshake", "confirmation")
 LOT_TAG, LOT_WORD = "<tag>", "<word>"
 """Tags of the union of ways to know a lot; no key of a map looks like this."""
 
@@ -171,6 +171,12 @@ class HandshakeSection(Section):
     )
 
 
+class ConfirmationSection(Section):
+    """Confirmations by message (`cmd/confirm`), each answered by the agent."""
+
+    source: Identifier = Field(description="The source that says mqtt: commands.", examples=["scada"])
+
+
 class LotTagSection(Section):
     """The lot is read from a tag."""
 
@@ -206,7 +212,7 @@ class OncePerSection(Section):
 
 
 class RuleSection(Section):
-    """A movement of material and the signal that proves it: a counter, level, flow or handshake, exactly one."""
+    """A movement of material and the one signal that proves it."""
 
     event: Annotated[str, OneOf(*EVENTS)] = Field(description="What happens to the material.", examples=["consumed"])
     material: Name = Field(description="The material's number, quoted.", examples=["300017"])
@@ -218,6 +224,7 @@ class RuleSection(Section):
     level: LevelSection | None = None
     flow: FlowSection | None = None
     handshake: HandshakeSection | None = None
+    confirmation: ConfirmationSection | None = None
     quantity: Ref | None = Field(None, description="With a handshake: the tag of the quantity.")
     container: Ref | None = Field(None, description="The tag of the container: a handshake's is read in its block.")
     operator: Ref | None = Field(None, description="The tag of who works there.", examples=["filler.operator"])
@@ -241,3 +248,12 @@ class RuleSection(Section):
     )
     pause_while: PauseSection | None = None
     once_per: OncePerSection | None = None
+    phase: Annotated[str, OneOf("departed", "arrived")] | None = Field(
+        None, description="Which step of a transport it confirms; both together are one movement."
+    )
+    pairs_with: Identifier | None = Field(
+        None, description="Of an arrival: the rule of the departure.", examples=["pallet_left"]
+    )
+    arrives_within: Duration | None = Field(
+        None, description="Of an arrival: after that, what has not arrived is an exception.", examples=["4 h"]
+    )

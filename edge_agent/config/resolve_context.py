@@ -85,7 +85,7 @@ def check_context(section: RuleSection, material: Material | None, world: World,
         _check_condition(section.only_while, world, (*path, "only_while"))
     if section.pause_while is not None:
         _check_condition(section.pause_while.when, world, (*path, "pause_while", "when"))
-    if section.once_per is not None and section.container is None:
+    if section.once_per is not None and section.container is None and section.confirmation is None:
         message = "the rule names no container to tell one from another"
         world.report.error((*path, "once_per", "key"), Code.CONFLICT, message, "add container: source.tag")
     if isinstance(section.lag, Quantity):
@@ -108,14 +108,14 @@ def _check_lot(section: RuleSection, material: Material | None, world: World, pa
     elif way in {"fifo", "blend"} and section.from_ is None:
         message = f"`{way}` takes the lots of the location it comes from, and the rule has no `from`"
         world.report.error((*path, "lot_from"), Code.CONFLICT, message, "use lot_from: {tag: source.tag}")
-    elif way == "blend" and section.handshake is not None:
+    elif way == "blend" and (section.handshake or section.confirmation) is not None:
         message = "a confirmation is one line, and a blend is a line of each lot"
         world.report.error((*path, "lot_from"), Code.CONFLICT, message, "use lot_from: fifo, block or container")
-    elif way == "container" and section.container is None:
+    elif way == "container" and section.container is None and section.confirmation is None:
         message = "the rule names no container to know the lot from"
         world.report.error((*path, "lot_from"), Code.CONFLICT, message, "add container: source.tag")
-    elif way == "block" and section.handshake is None:
-        message = "only a handshake has a block to read the lot from"
+    elif way == "block" and section.handshake is None and section.confirmation is None:
+        message = "only a handshake or a confirmation says the lot itself"
         world.report.error((*path, "lot_from"), Code.CONFLICT, message, "use lot_from: {tag: source.tag}")
     elif way == "block" and section.lot is None:
         message = "the rule does not say which tag of the block is the lot"

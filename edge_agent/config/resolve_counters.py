@@ -16,7 +16,7 @@ from edge_agent.config.resolve_floats import check_grains, resolve_grain
 from edge_agent.config.resolve_tags import FLOAT_TYPES, NUMBER_TYPES, WHOLE_TYPES, lowest, values
 from edge_agent.config.resolve_units import convert
 from edge_agent.config.signals import Counter, CrossCheck, Direction, Resets
-from edge_agent.config.tagmap import ModbusSource, Source, Tag, TagType
+from edge_agent.config.tagmap import CommandSource, Device, ModbusSource, Tag, TagType
 
 SETTLE = timedelta(seconds=2)
 _SAMPLES_IN_A_BURST = 2
@@ -24,7 +24,7 @@ _PERIOD = timedelta(hours=1)
 _UP = Context(prec=28, rounding=ROUND_CEILING)
 
 
-def resolve_counter(section: CounterSection, tag: Tag, source: Source, world: World, path: Path) -> Counter | None:
+def resolve_counter(section: CounterSection, tag: Tag, source: Device, world: World, path: Path) -> Counter | None:
     """The counter in counts; None where something was reported."""
     report = world.report
     if tag.type not in NUMBER_TYPES:
@@ -132,7 +132,7 @@ def _cross_check(
     if section.direction is Direction.UP_DOWN:
         message = "a counter that runs both ways has no sum to compare"
         report.error(path, Code.CONFLICT, message, "remove it, or use two counters", key=True)
-    if tag is None or source is None:
+    if tag is None or source is None or isinstance(source, CommandSource):
         return None
     if check.tag == section.tag:
         report.error((*path, "tag"), Code.CONFLICT, "a counter does not check itself", "name another tag")

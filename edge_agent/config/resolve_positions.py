@@ -18,7 +18,7 @@ from edge_agent.config.resolve_context import World
 from edge_agent.config.resolve_materials import conversion
 from edge_agent.config.resolve_units import find_unit
 from edge_agent.config.signals import PER_UNIT
-from edge_agent.config.tagmap import Material, ModbusSource, Source, Tag, Unit
+from edge_agent.config.tagmap import Device, Material, ModbusSource, Tag, Unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ def grain(one: Fraction, scale: Decimal) -> Decimal:
     return Decimal(one.denominator) / Decimal(one.numerator) / scale
 
 
-def sampling_of(source: Source) -> timedelta:
+def sampling_of(source: Device) -> timedelta:
     """How often a source looks."""
     return source.poll if isinstance(source, ModbusSource) else source.sample
 

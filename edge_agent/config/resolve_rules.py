@@ -13,6 +13,14 @@ from edge_agent.config.document_rules import SIGNALS, CounterSection, LotTagSect
 from edge_agent.config.findings import one_of, shown
 from edge_agent.config.quantities import MOST_DECIMALS, Quantity, has_few_decimals
 from edge_agent.config.report import Path, Report
+from edge_agent.config.resolve_confirmed import (
+    DEPARTED,
+    check_measured,
+    check_transports,
+    resolve_arrival,
+    resolve_confirmation,
+    resolve_once_per,
+)
 from edge_agent.config.resolve_context import (
     World,
     check_context,
@@ -27,9 +35,9 @@ from edge_agent.config.resolve_levels import resolve_level
 from edge_agent.config.resolve_materials import conversion
 from edge_agent.config.resolve_tags import NUMBER_TYPES, WHOLE_TYPES
 from edge_agent.config.resolve_units import convert
-from edge_agent.config.signals import PER_UNIT, Counter, Direction, Handshake, Signal
+from edge_agent.config.signals import PER_UNIT, Confirmation, Counter, Direction, Handshake, Signal
 from edge_agent.config.support import RUN_EVENTS
-from edge_agent.config.tagmap import Cadence, LotWay, Material, Pause, Rule, Tag, Unit, Unproven
+from edge_agent.config.tagmap import Cadence, CommandSource, LotWay, Material, Pause, Rule, Tag, Unit, Unproven
 from edge_agent.model.reading import TagRef
 
 _SIDES: dict[str, frozenset[str]] = {
@@ -51,6 +59,7 @@ def resolve_rules(world: World) -> dict[str, Rule]:
     found = {}
     check_former_names(world)
     check_lot_places(world)
+    check_transports(world)
     for name, section in world.draft.movements.items():
         rule = _rule(name, section, world)
         if rule is not None:
@@ -69,6 +78,7 @@ def _rule(name: str, section: RuleSection, world: World) -> Rule | None:
     cadence = _cadence(section, material, world, path)
     _check_sides(section, world.report, path)
     check_context(section, material, world, path)
+    once_per, arrival = resolve_once_per(section), resolve_arrival(section, world.report, path)
     found = _signal(section, material, world, path)
     event = RUN_EVENTS.get(section.event)
     if material is None or found is None or cadence is None or event is None:
@@ -98,6 +108,9 @@ def _rule(name: str, section: RuleSection, world: World) -> Rule | None:
         lag=_lag(section, signal, source_unit, world, path),
         only_while=section.only_while,
         pause=_pause(section),
+        once_per=once_per,
+        departs=section.phase == DEPARTED,
+        arrival=arrival,
     )
 
 
@@ -113,8 +126,8 @@ def _pause(section: RuleSection) -> Pause | None:
 
 def _lag(section: RuleSection, signal: Signal, unit: Unit, world: World, path: Path) -> timedelta | int:
     """The lag as a time, or in positions of the signal, rounded up to whole ones."""
-    if not isinstance(section.lag, Quantity):
-        return section.lag or timedelta(0)
+    if isinstance(signal, Confirmation) or not isinstance(section.lag, Quantity):
+        return section.lag if isinstance(section.lag, timedelta) else timedelta(0)
     amount = convert(world.report, (*path, "lag"), section.lag, unit, world.units)
     position = Fraction(signal.grain) * Fraction(world.tags[signal.measured].scale)
     return timedelta(0) if amount is None else ceil(amount / position)
@@ -150,7 +163,8 @@ def _check_sides(section: RuleSection, report: Report, path: Path) -> None:
             report.error((*path, "event"), Code.SIDES, message, "keep one of them")
         return
     needed = _SIDES[section.event]
-    for side in sorted(needed - given):
+    missing = frozenset() if section.confirmation is not None else needed - given
+    for side in sorted(missing):
         message = f"`{section.event}` needs `{side}`, the storage location"
         report.error((*path, "event"), Code.SIDES, message, f"add {side}: L3-OUT")
     for side in sorted(given - needed):
@@ -173,6 +187,10 @@ def _signal(section: RuleSection, material: Material | None, world: World, path:
     for extra in given[1:]:
         message = f"the rule has a {given[0]} already: exactly one signal proves a movement"
         world.report.error((*path, extra), Code.ONE_SIGNAL, message, "make it a rule of its own", key=True)
+    check_measured(section, world, path)
+    if section.confirmation is not None:
+        confirmed = resolve_confirmation(section.confirmation, world, path)
+        return None if material is None or confirmed is None else (confirmed, Fraction(1), material.unit)
     if section.handshake is None:
         if section.quantity is not None:
             message = "`quantity` is read together with a handshake's trigger, and there is none"
@@ -212,7 +230,7 @@ def _counter(section: RuleSection, world: World, path: Path) -> Counter | None:
     check_siblings(section.counter, tag, world, place)
     _check_direction(section, section.counter, world, place)
     source = world.sources.get(section.counter.tag.source)
-    if tag is None or source is None:
+    if tag is None or source is None or isinstance(source, CommandSource):
         return None
     return resolve_counter(section.counter, tag, source, world, place)
 

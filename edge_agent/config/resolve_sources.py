@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path as FilePath
 
 from edge_agent.config.codes import Code
-from edge_agent.config.document import ApplicationSection, LoginSection, ModbusSection, OpcUaSection
+from edge_agent.config.document import AnySource, ApplicationSection, LoginSection, ModbusSection, OpcUaSection
 from edge_agent.config.findings import Unfit, shown
 from edge_agent.config.report import Path, Report
 from edge_agent.config.resolve_modbus import resolve_modbus
-from edge_agent.config.tagmap import Application, OpcUaSource, Source
+from edge_agent.config.tagmap import Application, CommandSource, OpcUaSource, Source
 from edge_agent.config.urls import OPCUA_PORTS, endpoint
 
 NO_SECURITY = "None"
@@ -28,7 +28,7 @@ class Login:
     password_file: FilePath | None = None
 
 
-def resolve_sources(sections: dict[str, OpcUaSection | ModbusSection], report: Report) -> dict[str, Source]:
+def resolve_sources(sections: dict[str, AnySource], report: Report) -> dict[str, Source]:
     """Every source whose endpoint and files are right."""
     found: dict[str, Source] = {}
     for name, section in sections.items():
@@ -36,8 +36,10 @@ def resolve_sources(sections: dict[str, OpcUaSection | ModbusSection], report: R
         source: Source | None
         if isinstance(section, OpcUaSection):
             source = _opcua(name, section, report, path)
-        else:
+        elif isinstance(section, ModbusSection):
             source = resolve_modbus(name, section, report, path)
+        else:
+            source = CommandSource(name)
         if source is not None:
             found[name] = source
     return found

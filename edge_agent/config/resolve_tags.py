@@ -7,12 +7,12 @@ from decimal import Decimal
 
 from edge_agent.config.addresses import LARGEST_TABLE, LONGEST_STRING, REGISTERS, event_field, node, register
 from edge_agent.config.codes import Code
-from edge_agent.config.document import ModbusSection, TagSection
+from edge_agent.config.document import CommandSection, ModbusSection, TagSection
 from edge_agent.config.findings import shown
 from edge_agent.config.report import Path, Report
 from edge_agent.config.resolve_units import find_unit
 from edge_agent.config.shape import Draft
-from edge_agent.config.tagmap import ModbusAddress, OpcUaAddress, OpcUaField, Tag, TagType, Unit
+from edge_agent.config.tagmap import CommandAddress, ModbusAddress, OpcUaAddress, OpcUaField, Tag, TagType, Unit
 from edge_agent.model.reading import TagRef
 
 _VALUES = {
@@ -30,7 +30,7 @@ FLOAT_TYPES = frozenset({TagType.FLOAT32, TagType.FLOAT64})
 NUMBER_TYPES = WHOLE_TYPES | FLOAT_TYPES
 MOST_SLOTS = 256
 """Of a ring: more is no queue between two programs, and each slot is a node to look up."""
-Address = OpcUaAddress | ModbusAddress | OpcUaField
+Address = OpcUaAddress | ModbusAddress | OpcUaField | CommandAddress
 _SLOT_MARKS = ("{slot}", "{slot+1}")
 _READ_ONLY_TABLES = frozenset({"ir", "di"})
 
@@ -81,10 +81,12 @@ def resolve_tags(draft: Draft, units: dict[str, Unit], report: Report) -> dict[T
 
 def _address(
     ref: TagRef, section: TagSection, draft: Draft, report: Report, path: Path
-) -> OpcUaAddress | ModbusAddress | None:
+) -> OpcUaAddress | ModbusAddress | CommandAddress | None:
     source = draft.sources.get(ref.source)
     if source is None or section.field is not None:
         return None
+    if isinstance(source, CommandSection):
+        return _by_name(section, report, path)
     if isinstance(source, ModbusSection):
         return _modbus_address(section, report, path)
     if _belongs(_OPC_UA, section, report, path) and section.node is not None:
@@ -96,7 +98,7 @@ def _field(ref: TagRef, section: TagSection, draft: Draft, report: Report, path:
     """A field of an event, on an OPC UA server; it has no other place."""
     source = draft.sources.get(ref.source)
     strangers = [key for key in ("node", "at", "slots", "of_type") if getattr(section, key) is not None]
-    if isinstance(source, ModbusSection) or strangers:
+    if isinstance(source, ModbusSection | CommandSection) or strangers:
         report.error((*path, "field"), Code.CONFLICT, "a field is a part of an OPC UA event", "remove it", key=True)
         return None
     if source is None or section.field is None:
@@ -108,11 +110,12 @@ def _of_type(ref: TagRef, section: TagSection, draft: Draft, report: Report, pat
     """The type of event that a node of type `event` is listened to for."""
     source = draft.sources.get(ref.source)
     is_event = section.type is TagType.EVENT
-    if is_event is (section.of_type is None) or (is_event and isinstance(source, ModbusSection)):
+    elsewhere = isinstance(source, ModbusSection | CommandSection)
+    if is_event is (section.of_type is None) or (is_event and elsewhere):
         message = "a tag of type event is a node of an OPC UA server, and says which events it means"
         report.error(path, Code.CONFLICT, message, 'write type: event and of_type: "nsu={pv};i=5001"', key=True)
         return None
-    if section.of_type is None or source is None or isinstance(source, ModbusSection):
+    if section.of_type is None or source is None or isinstance(source, ModbusSection | CommandSection):
         return None
     return report.attempt((*path, "of_type"), node, section.of_type, source.namespaces)
 
@@ -147,7 +150,7 @@ def _node_slots(
         filled = text.replace("{slot}", str(slot)).replace("{slot+1}", str(slot + 1))
         one = section.model_copy(update={"node": None if section.node is None else filled})
         address = _address(ref, one, draft, report, path)
-        if address is None:
+        if not isinstance(address, OpcUaAddress):
             return ()
         found.append(address)
     return tuple(found)
@@ -168,6 +171,15 @@ def _modbus_slots(section: TagSection, report: Report, path: Path) -> tuple[OpcU
         report.error((*path, "slots"), Code.BEYOND_TABLE, message)
         return ()
     return tuple(replace(first, offset=first.offset + stride * slot) for slot in range(number))
+
+
+def _by_name(section: TagSection, report: Report, path: Path) -> CommandAddress:
+    """Commands name the tag itself."""
+    for key in ("node", "at", "length", "slots", "stride", "field", "of_type"):
+        if getattr(section, key) is not None:
+            message = f"`{key}` means nothing for a tag that commands set by its name"
+            report.error((*path, key), Code.CONFLICT, message, "remove it", key=True)
+    return CommandAddress()
 
 
 def _modbus_address(section: TagSection, report: Report, path: Path) -> ModbusAddress | None:

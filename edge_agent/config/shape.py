@@ -22,7 +22,7 @@ from edge_agent.config.yaml_nodes import Map, Node, Scalar, Seq
 from edge_agent.model.reading import TagRef
 
 T = TypeVar("T")
-_SOURCE: TypeAdapter[doc.OpcUaSection | doc.ModbusSection] = TypeAdapter(doc.SourceSection)
+_SOURCE: TypeAdapter[doc.AnySource] = TypeAdapter(doc.SourceSection)
 _AGENT: TypeAdapter[str] = TypeAdapter(Token)
 _UNIT = TypeAdapter(doc.UnitSection)
 _MATERIAL = TypeAdapter(doc.MaterialSection)
@@ -47,7 +47,7 @@ class Draft:
     calendar: doc.CalendarSection | None
     mqtt: doc.MqttSection | None
     buffer: doc.BufferSection | None
-    sources: dict[str, doc.OpcUaSection | doc.ModbusSection]
+    sources: dict[str, doc.AnySource]
     tags: dict[TagRef, doc.TagSection]
     units: dict[str, doc.UnitSection]
     materials: dict[str, doc.MaterialSection]
@@ -188,8 +188,8 @@ def _report(report: Report, fault: Any, path: Path) -> None:
 def _report_source(report: Report, path: Path) -> None:
     node = report.node(*path)
     if isinstance(node, Map):
-        message = "a source speaks either `opcua` or `modbus`"
-        advice = 'write opcua: opc.tcp://host:4840, or modbus: "tcp://host:502"'
+        message = "a source speaks one of `opcua`, `modbus` and `mqtt`"
+        advice = 'write opcua: opc.tcp://host:4840, modbus: "tcp://host:502", or mqtt: commands'
         report.error(path, Code.CONFLICT, message, advice, key=True)
     elif node is not None:
         _wrong_shape(report, path, node, "a mapping is expected here", "write {opcua: ..., ...}")

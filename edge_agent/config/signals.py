@@ -1,4 +1,4 @@
-"""What proves a movement, as frozen references: counters, levels, flows and handshakes (derivation.md).
+"""What proves a movement, as frozen references: counters, levels, flows, handshakes, confirmations (derivation.md).
 
 Figures of counters are counts (see `Counter`), those of levels and flows positions: `PER_UNIT` of them are one unit of
 the material; those of handshakes are raw units. Times are seconds. The loader has converted them.
@@ -292,5 +292,17 @@ class Flow:
         return self.tag
 
 
-Signal = Counter | Handshake | Level | Flow
+@dataclass(frozen=True, slots=True)
+class Confirmation:
+    """Messages of `source` confirm each movement and state its quantity themselves; no tag is read."""
+
+    source: str
+
+    @property
+    def modulus(self) -> int:
+        """The count of what was confirmed is the agent's own, and never wraps."""
+        return 0
+
+
+Signal = Counter | Handshake | Level | Flow | Confirmation
 """What proves a movement."""

@@ -11,7 +11,14 @@ from edge_agent.config.scalars import Kind
 from edge_agent.config.yaml_nodes import Map, Node, Scalar, Seq
 from edge_agent.model.movement import EventType
 
-RUN_EVENTS = {"consumed": EventType.CONSUMED, "produced": EventType.PRODUCED, "moved": EventType.MOVED}
+RUN_EVENTS = {
+    "consumed": EventType.CONSUMED,
+    "produced": EventType.PRODUCED,
+    "moved": EventType.MOVED,
+    "returned": EventType.RETURNED,
+    "scrapped": EventType.SCRAPPED,
+    "sampled": EventType.SAMPLED,
+}
 """The events of rules that this version books."""
 
 
@@ -33,10 +40,7 @@ def _is(*words: str) -> Callable[[str], bool]:
     return lambda text: text in words
 
 
-NOT_RUN = (
-    Feature(Code.NOT_RUN_EVENT, "this event", "movements/*/event", _other_than(*RUN_EVENTS)),
-    Feature(Code.NOT_RUN_RULE, "once_per", "movements/*/once_per"),
-)
+NOT_RUN = (Feature(Code.NOT_RUN_EVENT, "this event", "movements/*/event", _other_than(*RUN_EVENTS)),)
 """Float quantities of handshakes are found where signals are resolved; they belong here too."""
 
 

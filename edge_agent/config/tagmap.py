@@ -117,7 +117,16 @@ class ModbusSource:
     serial: SerialLine | None = None
 
 
-Source = OpcUaSource | ModbusSource
+@dataclass(frozen=True, slots=True)
+class CommandSource:
+    """Whoever sends commands over MQTT: `cmd/context` sets its tags, `cmd/confirm` its rules' movements."""
+
+    name: str
+
+
+Device = OpcUaSource | ModbusSource
+"""What the agent has a session with."""
+Source = Device | CommandSource
 
 
 class TagType(StrEnum):
@@ -166,6 +175,11 @@ class ModbusAddress:
 
 
 @dataclass(frozen=True, slots=True)
+class CommandAddress:
+    """A tag that commands set by its name: there is nothing to read."""
+
+
+@dataclass(frozen=True, slots=True)
 class Unit:
     """A unit of the map: `code` is UN/ECE Rec 20 (or X + Rec 21); `factor` times `base` is one of it, exactly."""
 
@@ -186,7 +200,7 @@ class Tag:
 
     ref: TagRef
     type: TagType
-    address: OpcUaAddress | ModbusAddress | OpcUaField
+    address: OpcUaAddress | ModbusAddress | OpcUaField | CommandAddress
     unit: Unit | None = None
     scale: Decimal = Decimal(1)
     range: tuple[Decimal, Decimal] | None = None
@@ -302,6 +316,22 @@ class Pause:
 
 
 @dataclass(frozen=True, slots=True)
+class OncePer:
+    """A container that passes again within this time is not booked by itself: a person decides, or (`exclude`) not."""
+
+    within: timedelta
+    exclude: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """The second step of a transport: `departed` names the rule of the first, `within` how long the way may take."""
+
+    departed: str
+    within: timedelta
+
+
+@dataclass(frozen=True, slots=True)
 class Rule:
     """One movement rule. `was` is its former name.
 
@@ -334,6 +364,11 @@ class Rule:
     lag: timedelta | int = timedelta(0)
     only_while: Condition | None = None
     pause: Pause | None = None
+
+    once_per: OncePer | None = None
+    departs: bool = False
+    """The first step of a transport: it books nothing by itself, the second does."""
+    arrival: Arrival | None = None
 
     @property
     def lot_tag(self) -> TagRef | None:
@@ -407,6 +442,16 @@ class TagMap:
         """Whether what the rule moves takes from, or adds to, lots that are followed."""
         places = {(location, rule.material.number) for location in (rule.from_, rule.to)}
         return not places.isdisjoint(self.lot_places)
+
+    @property
+    def devices(self) -> Mapping[str, Device]:
+        """The sources that the agent has a session with."""
+        return {name: source for name, source in self.sources.items() if not isinstance(source, CommandSource)}
+
+    @property
+    def read_tags(self) -> tuple[TagRef, ...]:
+        """The tags that devices show."""
+        return tuple(ref for ref in self.tags if ref.source in self.devices)
 
     @property
     def systems(self) -> frozenset[str]:

@@ -11,7 +11,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Protocol
 
-from edge_agent.config.signals import Handshake
+from edge_agent.config.signals import Confirmation, Handshake
 from edge_agent.config.tagmap import Cadence, LotWay, Rule, TagMap
 from edge_agent.derivation import lots
 from edge_agent.derivation.amounts import exact, total
@@ -113,9 +113,10 @@ class Books:
         return Key(rule.name, rule.event, rule.material.number, order, *places, container, lot, operator)
 
     def line(self, rule: Rule, key: Key, raw: int | Decimal, proof: Evidence) -> Line:
-        """A line of `raw` positions of the rule's signal, over the interval that its proof states."""
-        tag = self.map.tags[rule.signal.measured]
-        source = raw * rule.signal.grain * tag.scale
+        """A line of `raw` positions of the rule's signal (of the source unit, where it is told), over its interval."""
+        signal = rule.signal
+        scale = Decimal(1) if isinstance(signal, Confirmation) else signal.grain * self.map.tags[signal.measured].scale
+        source = raw * scale
         return Line(
             key,
             exact(raw, rule.factor),
@@ -224,14 +225,14 @@ class Books:
             )
             self.state.sent[rule.name] = SentLines((*self.sent(rule.name), one)[-_SENT:])
 
-    def exclude(self, rule: Rule, line: Line) -> None:
-        """Account for what a condition leaves out: a line of the ledger that no event ever carries."""
+    def exclude(self, rule: Rule, line: Line, why: str = "excluded") -> None:
+        """Account for what is left out, counted as `why`: a line of the ledger that no event ever carries."""
         state = self.rule(rule.name)
         merged = _merge(rule, state.excluded, line) if state.excluded is not None else None
         kept = merged if merged is not None else line
         self.put(rule.name, replace(state, excluded=kept))
         self._mark(kept, LineState.EXCLUDED)
-        self.count(rule.name, "excluded")
+        self.count(rule.name, why)
 
     def keep_pending(self, line: Line) -> None:
         """The ledger's place of a line that stays pending after another part of it was cut."""
@@ -364,7 +365,7 @@ def _merge(rule: Rule, last: Line, line: Line) -> Line | None:
     ours, theirs = last.evidence, line.evidence
     follows = ours.epoch == theirs.epoch and ours.to_position == theirs.from_position
     measured_alike = (last.unit, last.source_unit, ours.conversion) == (line.unit, line.source_unit, theirs.conversion)
-    apart = isinstance(rule.signal, Handshake) and last.key.container is not None
+    apart = isinstance(rule.signal, Handshake | Confirmation) and last.key.container is not None
     if not follows or last.key != line.key or apart or not measured_alike:
         return None
     proof = Evidence(

@@ -9,7 +9,7 @@ from decimal import Decimal
 
 from edge_agent.config.signals import Handshake, Kind
 from edge_agent.config.tagmap import LotWay, Rule
-from edge_agent.derivation import cadence, confirmed, confirmed_bits, confirmed_event, confirmed_ring, lots
+from edge_agent.derivation import certain, confirmed, confirmed_bits, confirmed_event, confirmed_ring, lots
 from edge_agent.derivation.amounts import exact
 from edge_agent.derivation.booking import Books
 from edge_agent.derivation.context import Attribution, attribute, settings_in
@@ -74,10 +74,13 @@ def confirm(work: Books, one: HandshakeRule, block: Block) -> None:
     whose = _whose(work, one.rule, _time(work, one, block))
     if whose.cause is not None:
         verdict = _in_doubt(verdict, whose.cause)
+    for found in verdict.findings:
+        if _finding(work, one, block, verdict.state, found) is not None:
+            verdict = replace(
+                verdict, state=replace(verdict.state, result=Result.IN_REVIEW), acknowledge=Result.IN_REVIEW
+            )
     if verdict.state != before:
         one.keep(work, verdict.state)
-    for found in verdict.findings:
-        _finding(work, one, block, verdict.state, found)
     if verdict.acknowledge is not None:
         answer = Acknowledge(one.name, block.number, verdict.acknowledge, block.received)
         work.outcome.acknowledgements.append(answer)
@@ -142,7 +145,10 @@ def restarted(work: Books, one: HandshakeRule) -> None:
         one.keep(work, replace(state, restarted=True))
 
 
-def _finding(work: Books, one: HandshakeRule, block: Block, state: HandshakeState, found: confirmed.Finding) -> None:
+def _finding(
+    work: Books, one: HandshakeRule, block: Block, state: HandshakeState, found: confirmed.Finding
+) -> str | None:
+    """Give it its place in the books; why a person must decide on a movement that was certain, else None."""
     rule = one.rule
     time = _time(work, one, block)
     match found:
@@ -154,9 +160,8 @@ def _finding(work: Books, one: HandshakeRule, block: Block, state: HandshakeStat
             work.outcome.natural_keys.append(NaturalKey(rule.name, name, state.content))
             if _whose(work, rule, time).first.runs is False:
                 work.exclude(rule, line)
-                return
-            work.book(rule, line)
-            cadence.schedule(work, (rule,), block.received.wall)
+                return None
+            return certain.settle(work, rule, line, block.received.wall)
         case confirmed.Suspicion():
             key = _key(work, one, block, time, found.container)
             _suspect(work, rule, found, key, _evidence(block, found.place, time))
@@ -164,6 +169,7 @@ def _finding(work: Books, one: HandshakeRule, block: Block, state: HandshakeStat
             bounds = (Decimal(0), None if found.numbers else Decimal(0))
             key = _key(work, one, block, time, None)
             work.gap(rule, found.cause, key, bounds=bounds, span=(time, time), message=found.message)
+    return None
 
 
 def _suspect(work: Books, rule: Rule, found: confirmed.Suspicion, key: Key, proof: Evidence) -> None:

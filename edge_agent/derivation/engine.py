@@ -13,9 +13,9 @@ from datetime import datetime
 from itertools import groupby
 
 from edge_agent.config.conditions import Condition
-from edge_agent.config.signals import Counter, Flow, Handshake, Level, Resets
+from edge_agent.config.signals import Confirmation, Counter, Flow, Handshake, Level, Resets
 from edge_agent.config.tagmap import Rule, TagMap
-from edge_agent.derivation import cadence, confirming, counter_terms
+from edge_agent.derivation import cadence, confirming, counter_terms, messages, transport
 from edge_agent.derivation.booking import Books
 from edge_agent.derivation.confirming import HandshakeRule
 from edge_agent.derivation.context import context_tags, leaves_out, parts_of, with_value
@@ -31,12 +31,15 @@ from edge_agent.derivation.meter import Meter, Pausable
 from edge_agent.derivation.steady import Steady, run_on
 from edge_agent.model.confirmation import Block, Released
 from edge_agent.model.event import Entered
+from edge_agent.model.message import ConfirmationMessage, ContextMessage
 from edge_agent.model.movement import Decision
 from edge_agent.model.outcome import Outcome
 from edge_agent.model.reading import Cut, Instant, Link, Quality, Reading, SourceChange, TagRef, Tick
 from edge_agent.model.state import SourceState, State, TagState
 
-Input = Reading | SourceChange | Block | Released | Tick | Cut | Decision | Entered
+Message = ContextMessage | ConfirmationMessage
+"""What MES or SCADA say."""
+Input = Reading | SourceChange | Block | Released | Tick | Cut | Decision | Entered | Message
 """Everything that can move the engine; each carries its own instant."""
 
 
@@ -50,6 +53,8 @@ class Engine:
         self._handshakes = {
             rule.name: HandshakeRule(rule, rule.signal) for rule in rules if isinstance(rule.signal, Handshake)
         }
+        self._confirmed = {rule.name: rule for rule in rules if isinstance(rule.signal, Confirmation)}
+        self._arrivals = [rule for rule in rules if rule.arrival is not None]
         self._by_tag: dict[TagRef, list[tuple[Meter, Steady | None]]] = defaultdict(list)
         self._by_epoch_tag: dict[TagRef, list[Meter]] = defaultdict(list)
         for one in self._meters.values():
@@ -142,6 +147,10 @@ class Engine:
                 work.decide(item, self._map.rules)
             case Entered():
                 enter(work, item)
+            case ConfirmationMessage():
+                messages.confirm(work, self._confirmed[item.rule], item)
+            case ContextMessage():
+                self._told(work, item)
 
     def _cut(self, work: Books, request: Cut) -> None:
         for rules in self._by_cadence.values():
@@ -152,6 +161,19 @@ class Engine:
     def _reading(self, work: Books, reading: Reading) -> None:
         source = _received(work, reading.tag.source, reading.received)
         time, refused = event_time(reading, source, self._map.max_skew)
+        self._take(work, reading, time, refused=refused)
+
+    def _told(self, work: Books, said: ContextMessage) -> None:
+        """Values that hold since the time that is said: by an order from MES, not by a device's clock."""
+        known = _received(work, said.source, said.received)
+        work.state.sources[said.source] = replace(known, told=True)
+        for name, value in said.values.items():
+            reading = Reading(TagRef(said.source, name), value, Quality.GOOD, said.received, source_time=said.time)
+            self._take(work, reading, said.time, refused=False)
+        work.outcome.nonces.append(said.nonce)
+
+    def _take(self, work: Books, reading: Reading, time: datetime, *, refused: bool) -> None:
+        """What a reading that arose at `time` says to whoever looks at its tag."""
         if reading.tag in self._first:
             self._context(work, reading, time)
         for one, steady in self._by_tag.get(reading.tag, ()):
@@ -222,6 +244,11 @@ class Engine:
         for name in work.held():
             if name in self._meters:
                 self._meters[name].settle(work, now)
+        for rule in self._confirmed.values():
+            state = work.rule(rule.name).signal
+            if state is not None and state.restored:
+                messages.settle(work, rule, now)
+        transport.say_late(work, self._arrivals, now.wall)
         for rules in self._by_cadence.values():
             cadence.cut_if_due(work, rules, now.wall)
 

@@ -9,7 +9,7 @@ from edge_agent.config.tagmap import Rule, TagMap
 from edge_agent.derivation.booking import Books
 from edge_agent.model.measured import FlowState, LevelState
 from edge_agent.model.outcome import EpochMark, Outcome
-from edge_agent.model.state import CounterState, HandshakeState, RuleState, SignalState, State
+from edge_agent.model.state import ConfirmationState, CounterState, HandshakeState, RuleState, SignalState, State
 
 
 def inherit(tag_map: TagMap, state: State) -> Outcome:
@@ -44,6 +44,9 @@ def _begun(work: Books, rule: Rule, known: RuleState) -> SignalState | None:
         case FlowState() as flow:
             first = flow.last_raw
             after = replace(flow, epoch=flow.epoch + 1, first_raw=first)
+        case ConfirmationState() as confirmed:
+            after = replace(confirmed, epoch=confirmed.epoch + 1, first_number=confirmed.latest)
+            first = confirmed.latest
         case None:
             return None
     modulus = (rule.signal.modulus or 0) if isinstance(rule.signal, Counter | Handshake) else 0

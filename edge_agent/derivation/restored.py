@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 
-from edge_agent.config.signals import Counter
+from edge_agent.config.signals import Confirmation, Counter
 from edge_agent.config.tagmap import Rule
 from edge_agent.derivation.amounts import exact
 from edge_agent.model.movement import Candidate, Cause, Decision, Review, Verdict
@@ -53,8 +53,8 @@ def _remaining(review: Review, rule: Rule, position: int) -> tuple[int, Decimal 
     proof, ways = review.line.evidence, review.candidates
     booked = [(number, way) for number, way in enumerate(ways, start=1) if way.quantity > 0]
     nothing = next((number for number, way in enumerate(ways, start=1) if way.quantity == 0), None)
-    if len(booked) != 1 or nothing is None:
-        return None
+    if len(booked) != 1 or nothing is None or isinstance(rule.signal, Confirmation):
+        return None  # places of messages are the agent's own count: they tell no movement from another
     number, way = booked[0]
     if proof.from_position < proof.to_position:  # pending lines, or one transaction: all of it or nothing
         if position >= proof.to_position:

@@ -93,6 +93,7 @@ class Intake(Generic[C]):
         clock: Clock,
         audit: Callable[[Handled], None],
         limit: Limit | None = None,
+        counted: Callable[[str], None] = lambda _outcome: None,
     ) -> None:
         self._name = topic.rpartition("/")[2]
         self._reply_topic = f"{topic}/reply"
@@ -106,15 +107,16 @@ class Intake(Generic[C]):
         self._noting = _Bucket(_AUDIT_BURST, _AUDITS_PER_SECOND)
         self._unnoted = 0
         self._hushed = False
+        self._counted = counted
         self.counts: Counter[str] = Counter()
 
     def received(self, message: Received) -> None:
         """Take a message in: to be given to the relay's `subscribe`. Never raises, never blocks."""
         if message.retained:  # nobody knows how old it is
-            self.counts["retained"] += 1
+            self._count("retained")
             return
         if not self._rate.take(self._clock.now().monotonic_ns):
-            self.counts["limited"] += 1
+            self._count("limited")
             if not self._hushed:
                 self._answer({"reason": f"too many commands: {self._limit.per_second:g} a second are taken"})
             self._hushed = True
@@ -131,7 +133,7 @@ class Intake(Generic[C]):
         try:
             why = self._verb.admit(command, self._clock.now().wall)
         except Repeated:
-            self.counts["repeated"] += 1
+            self._count("repeated")
             return
         if why is None:
             self._waiting.put_nowait(command)
@@ -143,13 +145,17 @@ class Intake(Generic[C]):
         while True:
             command = await self._waiting.get()
             done = await self._verb.carry_out(command)
-            self.counts["done"] += 1
+            self._count("done")
             self._answer({**self._verb.about(command), **done.answer})
             if done.audit is not None:
                 self._note(command, done.audit)
 
+    def _count(self, outcome: str) -> None:
+        self.counts[outcome] += 1
+        self._counted(outcome)
+
     def _refuse(self, command: C | None, why: str) -> None:
-        self.counts["refused"] += 1
+        self._count("refused")
         about = {} if command is None else self._verb.about(command)
         self._answer(about | self._verb.refused(why))
         self._note(command, f"refused: {why}")

@@ -156,6 +156,11 @@ class Cause(StrEnum):
     CONVERSION = "conversion"
     NOT_SEEN = "not-seen"
     CROSS_CHECK = "cross-check"
+    PASSED_AGAIN = "passed-again"
+    NOT_DEPARTED = "not-departed"
+    DEPARTED_TWICE = "departed-twice"
+    OTHER_QUANTITY = "other-quantity"
+    NOT_ARRIVED = "not-arrived"
 
 
 @value

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from edge_agent.model.confirmation import Acknowledge
 from edge_agent.model.event import EventDraft
+from edge_agent.model.message import Answered, Nonce
 from edge_agent.model.movement import Decision, Gap, Line, LineState, Review
 from edge_agent.model.state import State
 from edge_agent.model.value import value
@@ -58,6 +59,9 @@ class Outcome:
     gaps: list[Gap] = field(default_factory=list)
     natural_keys: list[NaturalKey] = field(default_factory=list)
     acknowledgements: list[Acknowledge] = field(default_factory=list)
+    answered: Answered | None = None
+    """What the confirmation in it is answered, after the commit."""
+    nonces: list[Nonce] = field(default_factory=list)
     snapshot: bool = False
     """Whether a snapshot of all stocks is to be taken with it."""
     counts: dict[tuple[str, str], int] = field(default_factory=dict)

@@ -184,7 +184,47 @@ class HandshakeState:
         return self.latest
 
 
-SignalState = CounterState | HandshakeState | LevelState | FlowState
+@value
+class ConfirmationState:
+    """How many movements messages have confirmed in this epoch: each takes the next place.
+
+    `doubted_until`: a store was restored then; what had happened by then may be booked by the lost one.
+    """
+
+    epoch: int
+    first_number: int = 0
+    latest: int = 0
+    restored: bool = False
+    doubted_until: datetime | None = None
+
+    @property
+    def waits(self) -> bool:
+        """Whether the passing of time may decide something."""
+        return False
+
+    @property
+    def held(self) -> bool:
+        """Whether a doubtful value is being watched."""
+        return False
+
+    @property
+    def shown(self) -> int:
+        """How many there were."""
+        return self.latest
+
+
+@value
+class Departure:
+    """Goods on their way, in the material's unit. `late` once it was said that they have not arrived in time."""
+
+    key: Key
+    quantity: Decimal
+    unit: str
+    time: datetime
+    late: bool = False
+
+
+SignalState = CounterState | HandshakeState | LevelState | FlowState | ConfirmationState
 """What the signal of a rule remembers."""
 
 
@@ -217,6 +257,8 @@ class RuleState:
 
     `pending` are its lines not yet cut, the last of them still open for growth. `excluded` is the newest excluded line,
     as long as nothing else has run.
+
+    `transit` is what has departed and not arrived, by the rule of the departure.
     """
 
     signal: SignalState | None = None
@@ -224,6 +266,14 @@ class RuleState:
     serial: int = 0
     excluded: Line | None = None
     pipe: Pipe | None = None
+    transit: tuple[Departure, ...] = ()
+
+
+@value
+class SeenState:
+    """Containers that passed, each with its time: a part of what `once_per` looks back on."""
+
+    passed: tuple[tuple[str, datetime], ...]
 
 
 @value
@@ -281,13 +331,15 @@ class ContainerLots:
 class SourceState:
     """A source's session as last seen. `start_time` is the server's own.
 
-    `received` is the instant of its newest delivery, `before` that of the one before.
+    `received` is the instant of its newest delivery, `before` that of the one before. `told`: it sends messages, and
+    what it said cannot be read again.
     """
 
     link: Link
     start_time: datetime | None
     received: Instant | None = None
     before: Instant | None = None
+    told: bool = False
 
 
 @value
@@ -358,6 +410,8 @@ class State:
     lots: MutableMapping[str, StockLots] = field(default_factory=dict)
     containers: MutableMapping[str, ContainerLots] = field(default_factory=dict)
     sent: MutableMapping[str, SentLines] = field(default_factory=dict)
+    seen: MutableMapping[str, SeenState] = field(default_factory=dict)
+    """By `<rule>/<slot>`: a ring, so that it never grows beyond what `once_per` looks back on."""
     held: set[str] = field(default_factory=set, init=False, compare=False)
     """Rules that wait as of the last `adopt`: those that the passing of time may decide."""
 
@@ -378,6 +432,7 @@ class State:
             "lots": self.lots,
             "containers": self.containers,
             "sent": self.sent,
+            "seen": self.seen,
         }
 
     def branch(self) -> State:

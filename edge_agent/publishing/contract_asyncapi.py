@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import TypeAdapter
 
 from edge_agent.model.movement import EventType
-from edge_agent.publishing import contract_commands, contract_events, contract_gateway
+from edge_agent.publishing import contract_commands, contract_events, contract_gateway, contract_plant
 from edge_agent.publishing.contract_schema import Generator, Json, schema_id, tidy, title, types
 from edge_agent.publishing.topics import COMMANDS, Layout
 
@@ -35,9 +35,10 @@ _ENVELOPES = {
     "DiscrepancyEnvelope": contract_commands.DiscrepancyEnvelope,
 }
 _DESCRIPTION = """\
-What an edge agent publishes, what may be asked of it, and what receiving systems publish, over MQTT 5 or 3.1.1 with
-QoS 1. Events are CloudEvents 1.0 in structured JSON. With MQTT 5 the user properties repeat `type`, `source`, `id` and
-`sequence`. Only `state` is retained. Payload schemas use JSON Schema keywords that draft-07 knows, but for hints."""
+What an edge agent publishes, what may be asked of it and what MES and SCADA tell it (`plant`), and what receiving
+systems publish, over MQTT 5 or 3.1.1 with QoS 1. Events are CloudEvents 1.0 in structured JSON. With MQTT 5 the user
+properties repeat `type`, `source`, `id` and `sequence`. Only `state` is retained. Payload schemas use JSON Schema
+keywords that draft-07 knows, but for hints."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +87,9 @@ def _channels() -> Iterator[_Channel]:
     yield _Channel("stock.discrepancy", _LAYOUT.discrepancy, ("stock.discrepancy",), "receiver", ())
     for name in COMMANDS:
         asked, answered = f"cmd.{name}", f"cmd.{name}.reply"
-        yield _Channel(asked, _LAYOUT.command(name), (asked,), "receiver", ("agent",))
-        yield _Channel(answered, _LAYOUT.reply(name), (answered,), "agent", ("receiver",))
+        asker = "plant" if name in contract_plant.PLANT_COMMANDS else "receiver"
+        yield _Channel(asked, _LAYOUT.command(name), (asked,), asker, ("agent",))
+        yield _Channel(answered, _LAYOUT.reply(name), (answered,), "agent", (asker,))
 
 
 def _channel(channel: _Channel) -> Json:

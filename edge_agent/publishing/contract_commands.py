@@ -63,11 +63,12 @@ _Range = TypedDict("_Range", {"from": Number, "to": Number})
 _RangeSaid = TypedDict("_RangeSaid", {"from": NotRequired[Number], "to": NotRequired[Number]})
 
 
-def _examples(*examples: dict[str, Any], **more: Any) -> ConfigDict:
-    return ConfigDict(extra="forbid", json_schema_extra={"examples": list(examples), **more})
+def examples(*shown: dict[str, Any], **more: Any) -> ConfigDict:
+    """An object without further keys, and what it looks like."""
+    return ConfigDict(extra="forbid", json_schema_extra={"examples": list(shown), **more})
 
 
-@with_config(_examples({"source": _SOURCE, "from": 17, "to": 19}))
+@with_config(examples({"source": _SOURCE, "from": 17, "to": 19}))
 class Replay(_Range, Closed):
     """Send the stored bytes of these events again, on their own topics."""
 
@@ -81,7 +82,7 @@ class Replay(_Range, Closed):
 
 
 @with_config(
-    _examples({"source": _SOURCE, "from": 17, "to": 19, "sent": 3, "unavailable": [], "reason": None}),
+    examples({"source": _SOURCE, "from": 17, "to": 19, "sent": 3, "unavailable": [], "reason": None}),
 )
 class ReplayReply(_RangeSaid, Closed):
     """What became of a replay; what could be read of it is repeated."""
@@ -134,7 +135,7 @@ _ASKED = {"system": "erp", "nonce": _NONCE, "expires": _EXPIRES}
 
 
 @with_config(
-    _examples(
+    examples(
         {**_ASKED, "source": _SOURCE, "upTo": 41},
         {
             **_ASKED,
@@ -177,7 +178,7 @@ class NotTaken(Closed):
 
 
 @with_config(
-    _examples(
+    examples(
         {
             "nonce": _NONCE,
             "system": "erp",
@@ -214,7 +215,7 @@ class Position(Closed):
 
 
 @with_config(
-    _examples(
+    examples(
         {**_ASKED, "agent": "l3-edge", "positions": [{"rule": "preforms_used", "epoch": 1, "position": 117}]},
     )
 )
@@ -229,7 +230,7 @@ class Positions(Closed):
 
 
 @with_config(
-    _examples({"nonce": _NONCE, "system": "erp", "agent": "l3-edge", "decided": ["preforms_used/1/3"], "reason": None})
+    examples({"nonce": _NONCE, "system": "erp", "agent": "l3-edge", "decided": ["preforms_used/1/3"], "reason": None})
 )
 class PositionsReply(Closed):
     """Which reviews the statement has decided."""
@@ -268,7 +269,7 @@ Total = Annotated[str, Field(pattern=r"^-?[0-9]{1,40}(\.[0-9]{1,9})?$", examples
 
 
 @with_config(
-    _examples(
+    examples(
         {
             "system": "erp",
             "agent": "l3-edge",

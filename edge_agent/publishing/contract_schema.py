@@ -13,7 +13,7 @@ from typing import Any, get_args
 from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema
 
-from edge_agent.publishing import contract_commands, contract_events, contract_gateway
+from edge_agent.publishing import contract_commands, contract_events, contract_gateway, contract_plant
 
 Json = dict[str, Any]
 _REFERENCE = re.compile(r" \([a-z]+\.md[^)]*\)")
@@ -31,7 +31,7 @@ def types() -> Mapping[str, Any]:
     """The type of the data of everything on the wire, by its name: `material.consumed`, `cmd.ack.reply`."""
     commands = {
         f"cmd.{name}{suffix}": kind
-        for name, kinds in contract_commands.COMMANDS.items()
+        for name, kinds in (contract_commands.COMMANDS | contract_plant.PLANT_COMMANDS).items()
         for suffix, kind in zip(("", ".reply"), kinds, strict=True)
     }
     return {

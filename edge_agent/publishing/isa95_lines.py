@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 
+from edge_agent.config.signals import Confirmation
 from edge_agent.config.tagmap import ModbusAddress, OpcUaAddress, Posting, Rule, TagMap
 from edge_agent.errors import EventInvalid
 from edge_agent.model import movement
@@ -152,6 +153,8 @@ def storage_location(name: str) -> StorageLocation:
 
 def _signal(tag_map: TagMap, rule: Rule) -> Signal:
     """Where a rule's signal comes from: the source and the node or register of its counter or trigger."""
+    if isinstance(rule.signal, Confirmation):
+        return {"rule": rule.name, "source": rule.signal.source, "configHash": tag_map.config_hash}
     reference = rule.signal.watched
     tag = tag_map.tags[reference]
     signal: Signal = {"rule": rule.name, "source": reference.source, "configHash": tag_map.config_hash}

@@ -15,12 +15,15 @@ from edge_agent.model.reading import Scalar, TagRef
 from edge_agent.model.state import (
     CadenceState,
     ConditionState,
+    ConfirmationState,
     ContainerLots,
     ContextState,
     CounterState,
     HandshakeState,
     RuleState,
+    SeenState,
     SentLines,
+    SignalState,
     SourceState,
     State,
     StockLots,
@@ -42,6 +45,12 @@ class _StoredRule:
     handshake: HandshakeState | None = None
     level: LevelState | None = None
     flow: FlowState | None = None
+    confirmation: ConfirmationState | None = None
+
+    @property
+    def signal(self) -> SignalState | None:
+        """Whichever it is."""
+        return self.counter or self.handshake or self.level or self.flow or self.confirmation
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +73,7 @@ _CODECS: dict[str, TypeAdapter[Any]] = {
     "lots": TypeAdapter(StockLots),
     "containers": TypeAdapter(ContainerLots),
     "sent": TypeAdapter(SentLines),
+    "seen": TypeAdapter(SeenState),
 }
 _SCALARS: dict[str, Callable[[str], Scalar]] = {
     "bool": lambda text: text == "True",
@@ -100,6 +110,7 @@ def rows(state: State) -> Iterator[tuple[str, str, str, bytes]]:
     yield from _encoded("lots", state.lots.items())
     yield from _encoded("containers", state.containers.items())
     yield from _encoded("sent", state.sent.items())
+    yield from _encoded("seen", state.seen.items())
 
 
 def decoded(kind: str, body: str) -> Any:
@@ -107,7 +118,7 @@ def decoded(kind: str, body: str) -> Any:
     stored = _CODECS[kind].validate_json(body)
     match stored:
         case _StoredRule():
-            return replace(stored.rule, signal=stored.counter or stored.handshake or stored.level or stored.flow)
+            return replace(stored.rule, signal=stored.signal)
         case _StoredTag(type=str() as type_):
             return replace(stored.tag, value=_SCALARS[type_](stored.text))
         case _StoredTag():
@@ -129,6 +140,7 @@ async def mark_restored(connection: Connection) -> None:
     """Mark every rule: what ran between the restored baseline and now is not booked by itself (invariant 13).
 
     Nor is it known which lots the lost store took: what lies at a location has none from now on.
+    What messages have said is forgotten: they may have said something else to the lost store, and nobody can ask them.
     """
     state = await _load(connection)
     for name, rule in state.rules.items():
@@ -139,6 +151,13 @@ async def mark_restored(connection: Connection) -> None:
         for name, one in state.lots.items()
     }
     await write(connection, State(rules=state.rules, lots=unknown))
+    said = [str(tag) for kind in (state.contexts, state.operands, state.tags) for tag in kind if _told(state, tag)]
+    forget = "DELETE FROM checkpoint WHERE kind IN ('context', 'operand', 'tag') AND name = ?"
+    await connection.run_all([(forget, [(name,) for name in said])])
+
+
+def _told(state: State, tag: TagRef) -> bool:
+    return tag.source in state.sources and state.sources[tag.source].told
 
 
 async def _load(connection: aiosqlite.Connection) -> State:
@@ -158,6 +177,7 @@ async def _load(connection: aiosqlite.Connection) -> State:
         lots=found["lots"],
         containers=found["containers"],
         sent=found["sent"],
+        seen=found["seen"],
     )
 
 
@@ -172,6 +192,8 @@ def _stored_rule(rule: RuleState) -> _StoredRule:
             return _StoredRule(bare, level=rule.signal)
         case FlowState():
             return _StoredRule(bare, flow=rule.signal)
+        case ConfirmationState():
+            return _StoredRule(bare, confirmation=rule.signal)
         case None:
             return _StoredRule(bare)
 

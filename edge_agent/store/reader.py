@@ -13,13 +13,13 @@ from typing import Any
 
 from edge_agent.errors import ControlError, StoreError
 from edge_agent.model.movement import Evidence, LineState
-from edge_agent.store import audit_trail, ledger, letters, reviews
+from edge_agent.store import audit_trail, checkpoint, ledger, letters, reviews
 from edge_agent.store.audit_trail import Break, Entry, Trail
 from edge_agent.store.event_names import EventNames
 from edge_agent.store.keys import total_key
 from edge_agent.store.readonly import readonly
 from edge_agent.store.reviews import StoredReview
-from edge_agent.store.rows import to_text
+from edge_agent.store.rows import checked, to_text
 from edge_agent.store.streams import STREAMS, head_of
 
 DATABASE_NAME = "edge-agent.db"
@@ -39,6 +39,26 @@ class Reader:
     def pending(self) -> dict[str, Decimal]:
         """Quantities not yet cut into events, by the same keys."""
         return ledger.totals(self._connection, (LineState.PENDING,))
+
+    def in_transit(self) -> list[dict[str, Any]]:
+        """What has departed and not arrived, the longest under way first; `late`: an exception has said so."""
+        sql = "SELECT name, body, hash FROM checkpoint WHERE kind = 'rule' ORDER BY name"
+        found = []
+        for name, body, digest in self._connection.execute(sql):
+            checked(f"checkpoint of rule {name}", ("rule", name, body), digest)
+            found += [(name, one) for one in checkpoint.decoded("rule", body).transit]
+        return [
+            {
+                "rule": name,
+                "container": one.key.container,
+                "material": one.key.material,
+                "quantity": f"{one.quantity:f}",
+                "unit": one.unit,
+                "since": one.time.isoformat(),
+                "late": one.late,
+            }
+            for name, one in sorted(found, key=lambda entry: entry[1].time)
+        ]
 
     def imbalances(self) -> list[ledger.Imbalance]:
         """Epochs whose lines do not add up."""

@@ -26,7 +26,7 @@ from edge_agent.model.event import (
 )
 from edge_agent.model.movement import Decision, EventType, Gap, Review
 from edge_agent.model.outcome import EpochMark, LineMark, NaturalKey, Outcome
-from edge_agent.store import answers, checkpoint, corrections, dead, reviews
+from edge_agent.store import answers, checkpoint, corrections, dead, messages, reviews
 from edge_agent.store.connection import Connection, Statement
 from edge_agent.store.database import Database
 from edge_agent.store.keys import total_key
@@ -101,6 +101,7 @@ class UnitOfWork:
                 (WRITE_HEAD, [head_row(heads[stream]) for stream in {event.stream for event in stored}]),
                 *_ledger(outcome, stored, heads),
                 (reviews.DECIDE, decided),
+                *messages.statements(outcome.nonces, recorded),
                 checkpoint.statement(outcome.changed),
                 await self._stock.add(connection, moves),
                 *await _answerable(connection, drafts, stored, heads, recorded),
@@ -156,7 +157,7 @@ def _ledger(outcome: Outcome, stored: list[StoredEvent], heads: dict[str, Head])
 def _says_something(outcome: Outcome) -> bool:
     state = any(outcome.changed.kinds().values())
     events = outcome.events or outcome.snapshot
-    return bool(state or events or outcome.lines or outcome.decisions or outcome.natural_keys)
+    return bool(state or events or outcome.lines or outcome.decisions or outcome.natural_keys or outcome.nonces)
 
 
 async def _answerable(

@@ -37,6 +37,8 @@ METRICS = {
     "dead_letters": "Answers that reject an event, and events that no broker takes, until a person has settled them.",
     "unpublishable": "Events that became dead letters because they cannot be published.",
     "answers": "Answers of receiving systems to events, by outcome (taken, repeated, refused).",
+    "commands": "Commands over MQTT, by command and outcome (done, refused, retained, limited, repeated).",
+    "confirmations": "Confirmations by message, by rule and result; `repeated` were answered before.",
     "overdue": "Events that a receiving system had not answered in time, by system.",
     "review_open": "Reviews that wait for a person.",
     "store_bytes": "Bytes of the store in use.",

@@ -12,6 +12,7 @@ from typing import BinaryIO
 from edge_agent.config.codes import Code
 from edge_agent.config.findings import MOST_FINDINGS, Finding, Severity, Unfit, printable
 from edge_agent.config.loader import no_collection
+from edge_agent.config.signals import Confirmation
 from edge_agent.config.tagmap import TagMap
 from edge_agent.model.confirmation import Block, Released
 from edge_agent.model.reading import Instant, Reading
@@ -63,7 +64,8 @@ class Gathering:
         if isinstance(item, Reading):
             return item.tag.source
         if isinstance(item, Block | Released):
-            return self.tag_map.rules[item.rule].signal.watched.source
+            signal = self.tag_map.rules[item.rule].signal
+            return signal.source if isinstance(signal, Confirmation) else signal.watched.source
         return item.source
 
 

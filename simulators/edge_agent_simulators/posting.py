@@ -10,7 +10,14 @@ from typing import Any
 
 _QUANTITY = re.compile(r"\d{1,18}(\.\d{1,9})?", re.ASCII)
 _TYPE = re.compile(r"io\.edgeagent\.material\.([a-z]+)\.v1")
-COUNTED = {"consumed": "Consumed", "produced": "Produced", "moved": "Consumed"}
+COUNTED = {
+    "consumed": "Consumed",
+    "produced": "Produced",
+    "moved": "Consumed",
+    "returned": "Consumed",
+    "scrapped": "Other",
+    "sampled": "Other",
+}
 """The `materialUse` that is counted by event: of a move's pair the first location's line, once."""
 
 
@@ -40,7 +47,8 @@ def postings(event_type: str, data: dict[str, Any]) -> Iterator[Posting]:
     for line in lines:
         quantity = _quantity(line)
         if line.get("posting") == "actual" and line.get("materialUse") == COUNTED[name]:
-            yield Posting(f"{name}/{_text(line, 'materialDefinitionID')}/{order}/{_location(line)}", quantity)
+            place = "" if data.get("scrapOrigin") == "process" else _location(line)
+            yield Posting(f"{name}/{_text(line, 'materialDefinitionID')}/{order}/{place}", quantity)
 
 
 def decimal_string(value: Decimal) -> str:

@@ -86,8 +86,13 @@ def test_all_goes_with_qos_1_and_only_the_state_is_retained() -> None:
     }
 
 
-@pytest.mark.parametrize("who", ["agent", "receiver"])
-def test_commands_are_answered_from_both_sides(who: str) -> None:
+_ASKED = {"receiver": ("replay", "ack", "positions"), "plant": ("context", "confirm")}
+
+
+@pytest.mark.parametrize(
+    ("who", "names"), [*_ASKED.items(), ("agent", tuple(name for names in _ASKED.values() for name in names))]
+)
+def test_commands_are_answered_from_both_sides(who: str, names: tuple[str, ...]) -> None:
     replies = {
         name: operation["reply"]["channel"]["$ref"]
         for name, operation in DOCUMENT["operations"].items()
@@ -95,9 +100,7 @@ def test_commands_are_answered_from_both_sides(who: str) -> None:
     }
     action = "receive" if who == "agent" else "send"
 
-    assert replies == {
-        f"{who}.{action}.cmd.{name}": f"#/channels/cmd.{name}.reply" for name in ("replay", "ack", "positions")
-    }
+    assert replies == {f"{who}.{action}.cmd.{name}": f"#/channels/cmd.{name}.reply" for name in names}
 
 
 @given(drafts, places)

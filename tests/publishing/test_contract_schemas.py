@@ -18,6 +18,8 @@ from typer.testing import CliRunner
 from edge_agent.cli.main import app
 from edge_agent.inbound.acks import Ack
 from edge_agent.inbound.command import read_command
+from edge_agent.inbound.confirm import Confirm
+from edge_agent.inbound.context import Context
 from edge_agent.inbound.payload import PayloadRefused
 from edge_agent.inbound.positions import Positions
 from edge_agent.inbound.replay import Replay, parse
@@ -29,7 +31,13 @@ from tests.publishing.drafts import drafts, places
 from tests.publishing.rendered import RENDERER
 from tests.publishing.schemas import ENVELOPE, FILES, FOLDER, validator
 
-_COMMANDS: dict[str, type[BaseModel]] = {"replay": Replay, "ack": Ack, "positions": Positions}
+_COMMANDS: dict[str, type[BaseModel]] = {
+    "replay": Replay,
+    "ack": Ack,
+    "positions": Positions,
+    "context": Context,
+    "confirm": Confirm,
+}
 _WITH_EXAMPLES = sorted(name for name in types() if name.startswith("cmd.") or name == "stock.discrepancy")
 
 

@@ -22,12 +22,15 @@ from edge_agent.model.state import (
     CadenceState,
     Coming,
     ConditionState,
+    ConfirmationState,
     ContainerLots,
     ContextState,
     CounterState,
+    Departure,
     HandshakeState,
     Pipe,
     RuleState,
+    SeenState,
     Sent,
     SentLines,
     SourceState,
@@ -306,17 +309,21 @@ HANDSHAKES = st.builds(
 )
 _TAGS = st.builds(TagState, st.none() | st.integers() | st.text() | st.booleans(), st.sampled_from(Quality))
 _PIPES = st.builds(Pipe, st.none(), st.text(max_size=3), WHEN, st.just((Coming("A", None, 0, 3),)))
+CONFIRMATIONS = st.builds(
+    ConfirmationState, st.integers(1, 99), st.integers(0, 9), st.integers(0, 99), st.booleans(), st.none() | WHEN
+)
 STATES = st.builds(
     State,
     rules=st.dictionaries(
         st.text("abc_", min_size=1, max_size=5),
         st.builds(
             RuleState,
-            st.none() | COUNTERS | HANDSHAKES,
+            st.none() | COUNTERS | HANDSHAKES | CONFIRMATIONS,
             st.just(()) | st.just((line(0, 3),)),
             st.integers(0, 9),
             st.none() | st.just(line(3, 5)),
             st.none() | _PIPES,
+            st.just(()) | st.just((Departure(line(0, 3).key, Decimal("1.5"), "pcs", AT, late=True),)),
         ),
         max_size=3,
     ),
@@ -325,7 +332,8 @@ STATES = st.builds(
         st.text(max_size=5), st.builds(ConditionState, st.just(((True, AT), (None, AT), (False, AT))))
     ),
     sources=st.dictionaries(
-        st.just("s"), st.builds(SourceState, st.sampled_from(Link), st.none() | WHEN, st.none() | INSTANTS)
+        st.just("s"),
+        st.builds(SourceState, st.sampled_from(Link), st.none() | WHEN, st.none() | INSTANTS, told=st.booleans()),
     ),
     cadences=st.dictionaries(st.just("c"), st.builds(CadenceState, st.none() | WHEN)),
     tags=st.dictionaries(st.just(TagRef("s", "e")), _TAGS),
@@ -335,6 +343,7 @@ STATES = st.builds(
     ),
     containers=st.dictionaries(st.just("m"), st.builds(ContainerLots, st.just((("P1", "B7"),)))),
     sent=st.dictionaries(st.just("r"), st.just(SentLines((Sent(line(0, 3).key, Decimal("2.50"), AT, AT, 1, 0, 3),)))),
+    seen=st.dictionaries(st.just("r/7"), st.builds(SeenState, st.lists(st.tuples(st.text(), WHEN)).map(tuple))),
 )
 _MAPPINGS = {"rule": "rules", "source": "sources", "cadence": "cadences", "context": "contexts"} | {
     "condition": "conditions",
@@ -357,7 +366,8 @@ def test_every_state_comes_back_as_it_was(state: State) -> None:
     assert [type(value) for value in tags] == [type(one.value) for one in state.tags.values()]
 
 
-def test_counter_and_handshake_are_told_apart() -> None:
-    for signal in (counter(3), HandshakeState(1, 0, 3, 0, "", 0, released=True)):
+def test_the_signals_are_told_apart() -> None:
+    signals = (counter(3), HandshakeState(1, 0, 3, 0, "", 0, released=True), ConfirmationState(1, 0, 3))
+    for signal in signals:
         ((kind, _, body, _),) = checkpoint.rows(State(rules={"r": RuleState(signal)}))
         assert checkpoint.decoded(kind, body).signal == signal

@@ -1,0 +1,34 @@
+"""A movement that someone has confirmed, its figures in order: booked, unless it is known already or half of one."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from edge_agent.config.tagmap import Rule
+from edge_agent.derivation import cadence, once_per, transport
+from edge_agent.derivation.booking import Books
+from edge_agent.model.movement import Candidate, Cause, Line
+
+
+def settle(work: Books, rule: Rule, line: Line, now: datetime) -> str | None:
+    """Book the line, or what its rule says instead; why a person must decide, None where nobody must.
+
+    Its positions stay in the identity in each case.
+    """
+    tells_apart = rule.departs or rule.arrival is not None or rule.once_per is not None
+    if tells_apart and line.key.container is None:
+        ways = (Candidate(line.quantity, "happened as confirmed", line.key), once_per.nothing(line))
+        message = "no container was given, and the rule tells movements apart by it"
+        work.review(rule, Cause.FAILED_CHECK, ways, line, quantity_doubted=False, message=message)
+        return message
+    if rule.departs:
+        return transport.depart(work, rule, line)
+    if rule.arrival is not None:
+        return transport.arrive(work, rule, rule.arrival, line, now)
+    if rule.once_per is not None:
+        again = once_per.again(work, rule, rule.once_per, line)
+        if again is not None:
+            return once_per.suppress(work, rule, rule.once_per, line, again)
+    work.book(rule, line)
+    cadence.schedule(work, (rule,), now)
+    return None

@@ -14,7 +14,7 @@ from edge_agent.config.report import Path, Report
 from edge_agent.config.resolve_tags import NUMBER_TYPES, WHOLE_TYPES
 from edge_agent.config.resolve_units import find_unit
 from edge_agent.config.shape import Draft
-from edge_agent.config.tagmap import Cadence, Material, Source, Tag, TagType, Unit
+from edge_agent.config.tagmap import Cadence, CommandSource, Device, Material, Source, Tag, TagType, Unit
 from edge_agent.model.reading import TagRef
 
 NAMING_TYPES = WHOLE_TYPES | {TagType.STRING}
@@ -33,6 +33,11 @@ class World:
     units: dict[str, Unit]
     materials: dict[str, Material]
     cadences: dict[str, Cadence]
+
+    def device(self, name: str) -> Device | None:
+        """The source of that name, where it is a device."""
+        source = self.sources.get(name)
+        return None if isinstance(source, CommandSource) else source
 
 
 def find_tag(world: World, path: Path, ref: TagRef, *, in_ring: bool = False, in_event: bool = False) -> Tag | None:

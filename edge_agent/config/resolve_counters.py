@@ -16,7 +16,7 @@ from edge_agent.config.resolve_floats import check_grains, resolve_grain
 from edge_agent.config.resolve_tags import FLOAT_TYPES, NUMBER_TYPES, WHOLE_TYPES, lowest, values
 from edge_agent.config.resolve_units import convert
 from edge_agent.config.signals import Counter, CrossCheck, Direction, Resets
-from edge_agent.config.tagmap import CommandSource, Device, ModbusSource, Tag, TagType
+from edge_agent.config.tagmap import Device, ModbusSource, Tag, TagType
 
 SETTLE = timedelta(seconds=2)
 _SAMPLES_IN_A_BURST = 2
@@ -128,11 +128,11 @@ def _cross_check(
     if check is None:
         return None
     tag = typed_tag(world, (*path, "tag"), check.tag, NUMBER_TYPES, "a second counter is a number")
-    source = world.sources.get(check.tag.source)
+    source = world.device(check.tag.source)
     if section.direction is Direction.UP_DOWN:
         message = "a counter that runs both ways has no sum to compare"
         report.error(path, Code.CONFLICT, message, "remove it, or use two counters", key=True)
-    if tag is None or source is None or isinstance(source, CommandSource):
+    if tag is None or source is None:
         return None
     if check.tag == section.tag:
         report.error((*path, "tag"), Code.CONFLICT, "a counter does not check itself", "name another tag")

@@ -25,7 +25,7 @@ def resolve_flow(flow: FlowSection, material: Material, world: World, path: Path
     """The flow in positions, and the unit of its quantities; None where something was reported."""
     before = world.report.findings.errors
     tag = typed_tag(world, (*path, "tag"), flow.tag, NUMBER_TYPES, "a flow is a number")
-    source = world.sources.get(flow.tag.source)
+    source = world.device(flow.tag.source)
     unit = None if tag is None else tag_unit(world, (*path, "tag"), tag)
     figures = Positions(material, world, path)
     max_rate, low_cut = figures.rate("max_rate", flow.max_rate), figures.rate("low_cut", flow.low_cut)

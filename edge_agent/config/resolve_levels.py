@@ -35,7 +35,7 @@ def resolve_level(
     """The level in positions, and the unit its readings are evidence in; None where something was reported."""
     before = world.report.findings.errors
     tag = typed_tag(world, (*path, "tag"), level.tag, NUMBER_TYPES, "a level is a number")
-    source = world.sources.get(level.tag.source)
+    source = world.device(level.tag.source)
     complete = require(world, path, level, _NEEDED)
     _check_beside(level, world, path)
     _check_inflow(rule, level, world, path)

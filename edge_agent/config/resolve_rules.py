@@ -37,7 +37,7 @@ from edge_agent.config.resolve_tags import NUMBER_TYPES, WHOLE_TYPES
 from edge_agent.config.resolve_units import convert
 from edge_agent.config.signals import PER_UNIT, Confirmation, Counter, Direction, Handshake, Signal
 from edge_agent.config.support import RUN_EVENTS
-from edge_agent.config.tagmap import Cadence, CommandSource, LotWay, Material, Pause, Rule, Tag, Unit, Unproven
+from edge_agent.config.tagmap import Cadence, LotWay, Material, Pause, Rule, Tag, Unit, Unproven
 from edge_agent.model.reading import TagRef
 
 _SIDES: dict[str, frozenset[str]] = {
@@ -229,8 +229,8 @@ def _counter(section: RuleSection, world: World, path: Path) -> Counter | None:
     tag = find_tag(world, (*place, "tag"), section.counter.tag)
     check_siblings(section.counter, tag, world, place)
     _check_direction(section, section.counter, world, place)
-    source = world.sources.get(section.counter.tag.source)
-    if tag is None or source is None or isinstance(source, CommandSource):
+    source = world.device(section.counter.tag.source)
+    if tag is None or source is None:
         return None
     return resolve_counter(section.counter, tag, source, world, place)
 

@@ -156,7 +156,8 @@ class Audit:
             since, until = self._steps(review)
             reviewed |= set(range(since + 1, until + 1))
             resets = [reset for reset in self.line.resets if since <= reset <= until]
-            if resets and Flag.FINAL_TOTAL in review.line.evidence.flags:
+            is_of_before = review.cause is Cause.FINAL_TOTAL or Flag.FINAL_TOTAL in review.line.evidence.flags
+            if resets and is_of_before:
                 until = resets[-1]
             elif not review.quantity_doubted:
                 since = max([since, *(reset for reset in self.line.resets if reset <= until)])
@@ -172,7 +173,9 @@ class Audit:
             for order, units in unseen.items():
                 found[order] += units
         if signal.stop is not None:  # and is there still: that gap is open
-            for order, units in self.line.lost_in(range(self.line.at(signal.stop.time) + 1, self.line.step + 1)).items():
+            for order, units in self.line.lost_in(
+                range(self.line.at(signal.stop.time) + 1, self.line.step + 1)
+            ).items():
                 found[order] += units
         assert found == self.line.total
         self._check_batches()

@@ -128,7 +128,7 @@ def test_a_second_counter_is_in_counts_of_the_first(
     spec, _ = resolved(bottling_line.replace(COUNTER, section), load_text)
     check = spec.cross_check
     assert check is not None
-    assert (check.tag, check.factor) == (TagRef("filler", "pal_cases"), 24)
+    assert (check.tag, check.factor) == (TagRef("filler", "pal_cases"), Fraction(24))
     assert (check.share, check.amount, check.every) == (share, amount, timedelta(hours=1))
     assert not spec.is_plain
 

@@ -8,12 +8,15 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from edge_agent.config.signals import Direction, Resets
 from edge_agent.config.tagmap import Rule
+from edge_agent.derivation.engine import Engine
 from edge_agent.model.movement import EventType, Flag, Line
 from edge_agent.sources.decimals import shortest
-from tests.derivation.plant import COUNT, EPOCH, NOON, Bench, counter
+from tests.derivation.plant import COUNT, EPOCH, NOON, Bench, counter, tag_map
 from tests.derivation.rows import Case, check
 
 OUT = {Flag.SPANNED_OUTAGE}
@@ -279,6 +282,35 @@ def test_a_restart_of_an_up_down_counter_near_its_beginning_is_in_review() -> No
 def test_an_up_down_counter_reset_from_far_away() -> None:
     bench = Bench(both_ways()).read(5000).restarted(10).read(40).rest(2.2)
     assert (bench.booked, bench.journal.flags()) == (40, RESET | OUT)
+
+
+@settings(max_examples=100, derandomize=True, database=None, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(-6, 6), st.booleans()), min_size=1, max_size=60), st.sampled_from([-5, 0, 3, 5000])
+)
+def test_an_up_down_counter_books_each_way_what_ran_that_way(steps: list[tuple[int, bool]], start: int) -> None:
+    """Pieces go past an encoder forth and back; far from zero a broken session does not matter."""
+    bench, shown = Bench(both_ways()).read(start), start
+    forth = back = 0
+    for pieces, broken in steps:
+        shown += pieces
+        forth, back = forth + max(pieces, 0), back + max(-pieces, 0)
+        bench = bench.after(0.1).away(1) if broken and abs(shown) > 200 else bench.after(0.3)
+        bench.read(shown)
+    ways = {CONSUMED: 0, RETURNED: 0}
+    for event, _, _, pieces in moved(bench):
+        ways[event] += pieces
+    assert ways == {CONSUMED: forth, RETURNED: back}
+    assert bench.doubts() == []
+
+
+def test_a_map_that_makes_an_up_down_counter_one_that_counts_up_books_nothing_back() -> None:
+    bench = Bench(both_ways()).read(100).after(1).read(90)
+    bench.map = tag_map(counter("both", wraps_at=None, from_="L3-HOPPER"))
+    bench.engine = Engine(bench.map)
+    bench.after(1).read(92).rest(2.2).after(1).read(95)
+    assert bench.doubts() == [("rose-too-fast", [0, 182])]  # what it had counted is of the other kind: a person looks
+    assert [event for event, *_ in moved(bench)] == [RETURNED, CONSUMED]
 
 
 # what else happens to counters

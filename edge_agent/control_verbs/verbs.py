@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from edge_agent.clock import Clock
+from edge_agent.config.signals import Counter
+from edge_agent.config.tagmap import Rule
 from edge_agent.control_verbs.fields import text
 from edge_agent.errors import ControlError
 from edge_agent.model.movement import Decision, Verdict
 from edge_agent.model.reading import Cut
+from edge_agent.model.state import CounterState, SignalState
 from edge_agent.pipeline import Pipeline
 from edge_agent.store.audit import Audit
 from edge_agent.store.ledger import Ledger
@@ -29,7 +32,7 @@ class Verbs:
         audit: Audit,
         *,
         streams: tuple[str, ...],
-        rules: Collection[str],
+        rules: Mapping[str, Rule],
         clock: Clock,
         status: Status,
         counts: Counts,
@@ -58,7 +61,7 @@ class Verbs:
         rules = self._pipeline.state.rules
         held = [name for name, rule in rules.items() if rule.signal is not None and rule.signal.held]
         last = {
-            name: rule.signal.shown
+            name: _shown(self._rules[name], rule.signal)
             for name, rule in sorted(rules.items())
             if rule.signal is not None and name in self._rules
         }
@@ -113,3 +116,12 @@ class Verbs:
             "unit": review.line.unit,
             "events": len(outcome.events),
         }
+
+
+def _shown(rule: Rule, signal: SignalState) -> int | str:
+    """What the device showed when its signal was last settled: a whole number, or a float's decimals as text."""
+    if not isinstance(rule.signal, Counter) or not isinstance(signal, CounterState):
+        return signal.shown
+    counts = -signal.shown if signal.back else signal.shown
+    shown = rule.signal.shows(counts)
+    return shown if rule.signal.rounded else int(shown)

@@ -15,7 +15,9 @@ from edge_agent.model.state import EPOCH_LEAP, CounterState
 
 def facing(counter: Counter, state: CounterState) -> Counter:
     """The counter the way it runs now."""
-    return replace(counter, runs_back=True, resets_to=-counter.resets_to) if state.back else counter
+    if not state.back or not counter.is_both_ways:
+        return counter
+    return replace(counter, runs_back=True, resets_to=-counter.resets_to)
 
 
 def turned(counter: Counter, state: CounterState, counts: int, elapsed: Decimal) -> CounterState:

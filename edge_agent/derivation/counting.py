@@ -190,7 +190,7 @@ class CounterRule:
             ended = at_position(spec, before, booked[-1].to_position) if booked else before
             self._mark(work, ended)
         self._keep(work, after)
-        rule = moved_back(self.rule) if before.back else self.rule
+        rule = moved_back(self.rule) if spec.runs_back else self.rule
         post(work, rule, found, now, brief=2 * spec.sampling, statuses=statuses, flags=flags)
 
     def _keep(self, work: Books, after: CounterState) -> None:

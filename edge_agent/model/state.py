@@ -121,7 +121,7 @@ class CounterState:
 
     @property
     def shown(self) -> int:
-        """The last value booked, as the device shows it."""
+        """The last value booked, in counts."""
         return self.last_raw
 
 

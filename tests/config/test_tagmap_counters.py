@@ -12,7 +12,7 @@ import pytest
 from edge_agent.config.signals import Counter, Direction, Resets
 from edge_agent.config.tagmap import TagMap
 from edge_agent.model.reading import TagRef
-from tests.config.conftest import Load
+from tests.config.conftest import CONFIG, Load
 
 COUNTER = "{tag: filler.preforms_in, wraps_at: 65536, max_rate: 25 pcs/s, settle: 2 s, resets: [restart]}"
 
@@ -128,6 +128,15 @@ def test_a_second_counter_is_in_counts_of_the_first(
     spec, _ = resolved(bottling_line.replace(COUNTER, section), load_text)
     check = spec.cross_check
     assert check is not None
-    assert (check.tag, check.factor) == (TagRef("filler", "pal_cases"), 24)
+    assert (check.tag, check.factor) == (TagRef("filler", "pal_cases"), Fraction(24))
     assert (check.share, check.amount, check.every) == (share, amount, timedelta(hours=1))
     assert not spec.is_plain
+
+
+def test_the_example_of_each_kind_is_run_whole(load_text: Load) -> None:
+    loaded = load_text((CONFIG / "examples" / "counters.yaml").read_text("utf-8"))
+    assert [finding.render() for finding in loaded.findings] == []
+    assert loaded.tag_map is not None
+    assert len(loaded.tag_map.rules) == 7
+    sugar = loaded.tag_map.rules["sugar_used"]
+    assert (sugar.factor, sugar.signal.grain) == (Fraction(1, 20), Decimal("0.05"))

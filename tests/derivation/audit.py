@@ -156,7 +156,8 @@ class Audit:
             since, until = self._steps(review)
             reviewed |= set(range(since + 1, until + 1))
             resets = [reset for reset in self.line.resets if since <= reset <= until]
-            if resets and Flag.FINAL_TOTAL in review.line.evidence.flags:
+            is_of_before = review.cause is Cause.FINAL_TOTAL or Flag.FINAL_TOTAL in review.line.evidence.flags
+            if resets and is_of_before:
                 until = resets[-1]
             elif not review.quantity_doubted:
                 since = max([since, *(reset for reset in self.line.resets if reset <= until)])

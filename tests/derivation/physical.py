@@ -174,6 +174,7 @@ class PhysicalLine:
         self.resets.append(self.step)
         self._total, self.register.value = self.register.value, 0
         self._changed[COUNT] = self._changed[FINAL] = self.step
+        self.run(0 if is_plain else 1)
         self.run(0 if told_first else lag, pattern if is_plain else (0,))
         if not told_first:
             self._tell_order()

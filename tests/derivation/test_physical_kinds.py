@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
 from edge_agent.config.signals import Counter
-from edge_agent.derivation import counter, counter_decisions, counter_reset, counting
+from edge_agent.derivation import counter, counter_decisions, counter_reset, counter_stop, counting
 from edge_agent.derivation.counter_terms import Decided
 from edge_agent.model.state import CounterState
 from tests.derivation.audit import OTHERS, PATTERNS, REGISTERS, Audit, Script, play, scripts
@@ -113,7 +113,7 @@ def takes_a_stop_for_the_truth_when_it_is_left(patch: pytest.MonkeyPatch) -> Non
         stopped, holes = right(spec, before, seen, after, found)
         return stopped, (found if before.stop is not None else holes)
 
-    right = counter.with_stop
+    right = counter_stop.with_stop
     patch.setattr(counter, "with_stop", with_stop)
 
 

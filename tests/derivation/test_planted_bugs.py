@@ -14,7 +14,7 @@ from edge_agent.config.tagmap import Cadence, Unproven
 from edge_agent.derivation import counter, counter_decisions, counting, posting, steady
 from edge_agent.derivation.booking import Books
 from edge_agent.derivation.context import Attribution, attribute
-from edge_agent.derivation.counter_terms import settled_at
+from edge_agent.derivation.counter_terms import book, settled_at
 from edge_agent.derivation.findings import Delta
 from edge_agent.model.state import CounterState
 from tests.derivation.audit import Script, play, scripts
@@ -27,19 +27,19 @@ QUICK = settings(
 
 
 def books_twice_after_a_hold(patch: Patch) -> None:
-    def book(spec: Counter, state: CounterState, seen: Any, delta: int, flags: Any) -> Any:
+    def twice_booked(spec: Counter, state: CounterState, seen: Any, delta: int, flags: Any) -> Any:
         after, found = right(spec, state, seen, delta, flags)
         twice = [replace(one, from_position=one.from_position - delta) for one in found if isinstance(one, Delta)]
         return after, tuple(twice if state.hold else found)
 
-    right = counter_decisions.book
-    patch.setattr(counter_decisions, "book", book)
+    right = book
+    patch.setattr(counter_decisions, "book", twice_booked)
 
 
 def takes_every_fall_for_a_wrap(patch: Patch) -> None:
     def decide(spec: Counter, state: CounterState, seen: Any, _room: Any) -> Any:
         wrap = (spec.modulus or 0) + seen.raw - state.last_raw
-        return counter_decisions.book(spec, replace(state, wraps=state.wraps + 1), seen, wrap, ())
+        return book(spec, replace(state, wraps=state.wraps + 1), seen, wrap, ())
 
     patch.setattr(counter_decisions, "_decide_fallen", decide)
 

@@ -33,7 +33,8 @@ def confirm(handshake: Handshake, state: HandshakeState | None, block: Block) ->
 
 def _high(handshake: Handshake, state: HandshakeState, block: Block, content: str) -> Verdict:
     """A request: what it is, its number says, or else the phase of the latest one."""
-    same = content == state.content or not confirmed.legible(handshake, block)
+    unread = state.phase in _COMMITTED and not state.restarted and not confirmed.legible(handshake, block)
+    same = content == state.content or unread  # what could not be read just now proves no other content
     if handshake.number is not None and not block.acknowledged:
         return _numbered(handshake, state, block, content, same=same)
     if state.phase in _COMMITTED:
@@ -112,9 +113,9 @@ def _numbered(handshake: Handshake, state: HandshakeState, block: Block, content
 def _answered(handshake: Handshake, state: HandshakeState, block: Block, content: str, *, same: bool) -> Verdict:
     """A request after our acknowledgement was written, and none was seen to end."""
     if block.acknowledged:
-        quantity, _, fault = confirmed.read(handshake, block)
-        cleared = quantity is None or fault is not None  # a PLC may empty the block before it takes the request back
-        if block.fell or not (same or cleared):
+        # a PLC may empty the block before it takes the request back
+        whole = confirmed.legible(handshake, block) and confirmed.read(handshake, block)[2] is None
+        if block.fell or (whole and not same):
             why = "came again, or changed, while the acknowledgement of the one before stood"
             return _doubt(handshake, state, block, content, Cause.CONFLICT, why=why)
         return Verdict(state)

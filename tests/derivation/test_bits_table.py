@@ -296,6 +296,14 @@ def test_with_a_number_the_phase_does_not_matter(before: Callable[[Bench], Bench
     assert bench.holes()[gaps:] == [("skipped-numbers", 0, None)]
 
 
+@pytest.mark.parametrize("number", [None, NUMBER], ids=["without a number", "with a number"])
+def test_a_new_block_that_cannot_be_read_is_not_taken_for_the_one_before(number: TagRef | None) -> None:
+    bench = over(Bench(bits(number=number))).block(1, 0, quality=Quality.BAD)
+    assert bench.doubts() == [("failed-check", [0])]
+    bench = committed(Bench(bits(number=number))).restarted(5).block(1, 0, quality=Quality.BAD)
+    assert [cause for cause, _ in bench.doubts()] in (["conflict"], ["failed-check"])
+
+
 def test_a_refused_block_with_a_number_is_refused_again_without_a_gap() -> None:
     bench = Bench(bits(number=NUMBER))
     numbered(idle(bench), 7, cases=0).released(1).block(0, 1).released(0)

@@ -28,9 +28,15 @@ def confirm(handshake: Handshake, state: HandshakeState | None, block: Block) ->
         return _first_sight(handshake, block, content)
     if state.restored:
         return _after_restore(handshake, state, block, content)
-    if not block.number:
-        return _low(state, block)
-    same = content == state.content or not confirmed.legible(handshake, block)
+    return _high(handshake, state, block, content) if block.number else _low(state, block)
+
+
+def _high(handshake: Handshake, state: HandshakeState, block: Block, content: str) -> Verdict:
+    """A request: what it is, its number says, or else the phase of the latest one."""
+    unread = state.phase in _COMMITTED and not state.restarted and not confirmed.legible(handshake, block)
+    same = content == state.content or unread  # what could not be read just now proves no other content
+    if handshake.number is not None and not block.acknowledged:
+        return _numbered(handshake, state, block, content, same=same)
     if state.phase in _COMMITTED:
         return _committed(handshake, state, block, content, same=same)
     if state.phase is Phase.ANSWERED:
@@ -89,16 +95,31 @@ def _committed(handshake: Handshake, state: HandshakeState, block: Block, conten
     return Verdict(after, unseen, Result(state.result))
 
 
+def _numbered(handshake: Handshake, state: HandshakeState, block: Block, content: str, *, same: bool) -> Verdict:
+    """A request that waits, with the PLC's own number: that says which transaction it is, whatever the phase was."""
+    if same and state.phase in _COMMITTED:
+        return _committed(handshake, state, block, content, same=same)
+    if same:
+        return Verdict(_at(state, Phase.OPEN), (), Result(state.result))
+    if confirmed.is_known(state, content):
+        return Verdict(_at(replace(state, content=content, result=Result.DONE), Phase.OPEN), (), Result.DONE)
+    _, number = confirmed.follows(handshake, state, block)
+    if number is not None and number == state.sequence:
+        why = f"has the number {number} of the one before, and other content"
+        return _doubt(handshake, state, block, content, Cause.CONFLICT, why=why)
+    return _new(handshake, state, block, content)
+
+
 def _answered(handshake: Handshake, state: HandshakeState, block: Block, content: str, *, same: bool) -> Verdict:
     """A request after our acknowledgement was written, and none was seen to end."""
     if block.acknowledged:
-        quantity, _, fault = confirmed.read(handshake, block)
-        cleared = quantity is None or fault is not None  # a PLC may empty the block before it takes the request back
-        if block.fell or not (same or cleared):
+        # a PLC may empty the block before it takes the request back
+        whole = confirmed.legible(handshake, block) and confirmed.read(handshake, block)[2] is None
+        if block.fell or (whole and not same):
             why = "came again, or changed, while the acknowledgement of the one before stood"
             return _doubt(handshake, state, block, content, Cause.CONFLICT, why=why)
         return Verdict(state)
-    if same and (state.restarted or handshake.number is not None):
+    if same and state.restarted:
         return Verdict(replace(_at(state, Phase.OPEN), restarted=_doubts(handshake, state)), (), Result(state.result))
     if same or state.restarted:
         why = "stands without the acknowledgement that was written: it may be booked already"
@@ -115,9 +136,6 @@ def _again_high(handshake: Handshake, state: HandshakeState, block: Block, conte
         return _new(handshake, state, block, content, answered=True)
     if content == state.content and state.result != Result.DONE:
         return _refused_again(handshake, state)
-    if handshake.number is not None and confirmed.is_known(state, content):
-        result = Result(state.result) if content == state.content else Result.DONE
-        return Verdict(replace(_at(state, Phase.OPEN), content=content), (), result)
     if state.restarted and confirmed.is_known(state, content):
         why = "has the content of an earlier one, and the PLC may have restarted: it may be booked already"
         return _doubt(handshake, state, block, content, Cause.IN_DOUBT, why=why)

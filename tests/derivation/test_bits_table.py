@@ -265,9 +265,9 @@ def test_without_anything_that_names_a_pallet_a_restart_leaves_the_next_one_to_a
     assert (bench.booked, bench.doubts()) == (960, [("in-doubt", [0, 960])])
 
 
-def numbered(b: Bench, number: int, trigger: int = 1, ack: int = 0) -> Bench:
-    values = {CASES: b.reading(40, CASES), SSCC: b.reading("P1", SSCC), NUMBER: b.reading(number, NUMBER)}
-    return b.feed(Block("pallet_out", trigger, ack, values, b.now))
+def numbered(b: Bench, number: int, cases: int = 40) -> Bench:
+    values = {CASES: b.reading(cases, CASES), SSCC: b.reading("P1", SSCC), NUMBER: b.reading(number, NUMBER)}
+    return b.feed(Block("pallet_out", 1, 0, values, b.now))
 
 
 def test_a_number_in_the_block_tells_what_phases_cannot() -> None:
@@ -279,6 +279,37 @@ def test_a_number_in_the_block_tells_what_phases_cannot() -> None:
 
     assert (bench.booked, bench.doubts(), bench.holes()) == (1920, [], [])
     assert [one.result for one in bench.journal.acknowledgements] == [DONE] * 7
+
+
+@pytest.mark.parametrize("before", [committed, answered, closed, over, withdrawn], ids=lambda phase: phase.__name__)
+def test_with_a_number_the_phase_does_not_matter(before: Callable[[Bench], Bench]) -> None:
+    """The one before carried no number that could be read; then 7, 7 again, 8, 7 with other content, and 12."""
+    bench = before(Bench(bits(number=NUMBER)))
+    start, gaps = int(bench.booked), len(bench.holes())
+    numbered(numbered(numbered(bench, 7), 7), 8)
+    assert int(bench.booked) - start == 2 * 960
+    numbered(bench.restarted(5), 7)
+    numbered(bench, 8, cases=3)
+    assert (int(bench.booked) - start, bench.doubts()[-1]) == (2 * 960, ("conflict", [0, 72]))
+    numbered(bench, 12)
+    assert int(bench.booked) - start == 3 * 960
+    assert bench.holes()[gaps:] == [("skipped-numbers", 0, None)]
+
+
+@pytest.mark.parametrize("number", [None, NUMBER], ids=["without a number", "with a number"])
+def test_a_new_block_that_cannot_be_read_is_not_taken_for_the_one_before(number: TagRef | None) -> None:
+    bench = over(Bench(bits(number=number))).block(1, 0, quality=Quality.BAD)
+    assert bench.doubts() == [("failed-check", [0])]
+    bench = committed(Bench(bits(number=number))).restarted(5).block(1, 0, quality=Quality.BAD)
+    assert [cause for cause, _ in bench.doubts()] in (["conflict"], ["failed-check"])
+
+
+def test_a_refused_block_with_a_number_is_refused_again_without_a_gap() -> None:
+    bench = Bench(bits(number=NUMBER))
+    numbered(idle(bench), 7, cases=0).released(1).block(0, 1).released(0)
+    numbered(bench, 7, cases=0)
+    assert (bench.doubts(), bench.holes()) == ([("failed-check", [0])], [])
+    assert [one.result for one in bench.journal.acknowledgements] == [FAILED, DONE, FAILED]
 
 
 def test_without_its_order_a_request_is_reviewed_not_guessed() -> None:

@@ -98,6 +98,10 @@ def heard(consumer: Consumer) -> list[Block]:
     return [block for block in consumer.of(Block) if block.event]
 
 
+async def heard_so_many(consumer: Consumer, number: int) -> None:
+    await consumer.until(lambda: len(heard(consumer)) == number)
+
+
 async def commit(consumer: Consumer, block: Block) -> None:
     await consumer.source.acknowledge(Acknowledge(RULE, block.number, Result.DONE, block.received))
 
@@ -148,7 +152,7 @@ async def test_a_store_that_stalls_loses_neither_events_nor_the_subscription(
     await consumer.until(lambda: consumer.of(Block))
     for number in range(3):
         await plant.emit(f"P{number}")
-        await consumer.until(lambda expected=number + 1: len(heard(consumer)) == expected)  # type: ignore[misc]  # bound
+        await heard_so_many(consumer, number + 1)
     assert plant.unacknowledged() == 3
     for block in heard(consumer):
         await commit(consumer, block)

@@ -130,14 +130,14 @@ def settle(spec: Flow, state: FlowState, now: Instant, boundaries: tuple[datetim
     until = clock(state, now) - spec.max_gap
     if until - max(state.booked_time, state.run.time) < spec.max_gap:
         return state, ()
-    run = state.run
     found: list[Finding] = []
-    for moment in (*(one for one in boundaries if state.booked_time < one <= until), until):
-        integral = standing(run, moment)
-        state, of_it = _booked(state, integral, run.raw, moment - (_MICROSECOND if moment < until else timedelta(0)))
-        state = replace(state, booked_time=max(moment, state.booked_time))
-        found += of_it
-    return state, tuple(found)
+    for boundary in boundaries:
+        if state.booked_time < boundary <= until:
+            state, of_it = _booked(state, standing(state.run, boundary), state.run.raw, boundary - _MICROSECOND)
+            state = replace(state, booked_time=boundary)
+            found += of_it
+    state, of_it = _booked(state, standing(state.run, until), state.run.raw, until)
+    return replace(state, booked_time=until), (*found, *of_it)
 
 
 def clock(state: FlowState, now: Instant) -> datetime:

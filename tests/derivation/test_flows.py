@@ -1,4 +1,4 @@
-"""What flow meters are known for, case by case: gaps, spikes, clocks, reverse flow, two in series, reloads, remainders."""
+"""What flow meters are known for, case by case: gaps, spikes, clocks, reverse flow, two in series, reloads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Flow rules against a pipe that knows litres: to the millionth, whatever is queued, out of order, constant or polled."""
+"""Flow rules against a pipe that knows litres: to the millionth, whatever is queued, constant or polled."""
 
 from __future__ import annotations
 

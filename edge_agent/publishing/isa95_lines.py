@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import Decimal
+from typing import TypedDict
 
 from edge_agent.config.tagmap import ModbusAddress, OpcUaAddress, Posting, Rule, TagMap
 from edge_agent.errors import EventInvalid
@@ -23,6 +24,12 @@ from edge_agent.publishing.contract import (
     StorageLocation,
 )
 from edge_agent.publishing.scalars import decimal_string, timestamp
+
+
+class _Conversion(TypedDict, total=False):
+    """The part of the evidence that old lines lack."""
+
+    conversion: str
 
 
 class LineBuilder:
@@ -114,8 +121,10 @@ class LineBuilder:
 
     def evidence(self, rule: str, evidence: movement.Evidence) -> Evidence:
         """From a booked quantity back to raw readings."""
-        built: Evidence = {
+        told: _Conversion = {"conversion": evidence.conversion} if evidence.conversion else {}
+        return {
             **self.signal(rule),
+            **told,
             "epoch": evidence.epoch,
             "fromPosition": evidence.from_position,
             "toPosition": evidence.to_position,
@@ -127,9 +136,6 @@ class LineBuilder:
             "sampleCount": evidence.samples,
             "flags": list(evidence.flags),
         }
-        if evidence.conversion:
-            built["conversion"] = evidence.conversion
-        return built
 
     def signal(self, rule: str) -> Signal:
         """Rule, source and address; the last two only where the map (still) has the rule."""

@@ -57,11 +57,11 @@ def test_a_level_with_strapping_table_and_density() -> None:
     assert (rule.factor, rule.source_unit.name, rule.material.unit.name) == (Fraction(1, 10**6), "L", "kg")
     assert (level.hysteresis, level.refill_min) == (10_320_000, 258_000_000)
     assert level.max_rate == 3 * 1_290_000
-    assert level.table == (
-        (0, 0),
-        (Fraction("0.4"), 232_845_000),
-        (Fraction("4.2"), 9830 * 1_290_000),
-    )
+    assert [(reading, contents) for reading, contents in level.table] == [
+        (Fraction(0), Fraction(0)),
+        (Fraction("0.4"), Fraction(232_845_000)),
+        (Fraction("4.2"), Fraction(9830 * 1_290_000)),
+    ]
     assert level.contents(Fraction("0.2")) == 116_422_500
     assert (level.blind_below, level.blind_above) == (Fraction("0.05"), Fraction("4.2"))
     assert (level.window, level.settle, level.hold) == (
@@ -76,8 +76,9 @@ def test_a_level_with_strapping_table_and_density() -> None:
 
 def test_a_scale() -> None:
     level = level_of(mapped(load([ROOM])).rules["acid_used"])
-    assert level.table == ((0, 0), (1, 10 * 10**6)), "one step is 10 g, booked in g"
-    assert (level.hysteresis, level.refill_min, level.max_rate) == (50 * 10**6, 2000 * 10**6, 200 * 10**6)
+    assert level.contents(Fraction(1)) == 10 * 10**6, "one step is 10 g, booked in g"
+    assert (level.hysteresis, level.refill_min) == (50 * 10**6, 2000 * 10**6)
+    assert level.max_rate == 200 * 10**6
     assert (level.hold, level.after_flow) == (timedelta(minutes=5), timedelta(seconds=2))
     assert (level.stable, level.tare) == (TagRef("scale", "stable"), TagRef("scale", "tare"))
     assert level.conversion == "1 kg = 1000 g"
@@ -120,10 +121,16 @@ def test_an_amount_as_tolerance(load_text: Callable[[str], Loaded]) -> None:
     loaded = changed(load_text, ("tolerance: 4 %", "tolerance: 5 kg"))
     check = flow_of(mapped(loaded).rules["flavour_used"]).check
     assert check is not None
-    assert (check.share, check.amount) == (0, 5_000_000)
+    assert (check.share, check.amount) == (Fraction(0), 5_000_000)
 
 
-BESIDE = '\n  milk_in:\n    event: produced\n    material: "100200"\n    to: S1-TANK\n    flow: {tag: skid.second, per: min, max_gap: 10 s}\n'
+BESIDE = """
+  milk_in:
+    event: produced
+    material: "100200"
+    to: S1-TANK
+    flow: {tag: skid.second, per: min, max_gap: 10 s}
+"""
 
 
 @pytest.mark.parametrize(

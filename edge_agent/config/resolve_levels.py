@@ -37,8 +37,7 @@ def resolve_level(
     tag = typed_tag(world, (*path, "tag"), level.tag, NUMBER_TYPES, "a level is a number")
     source = world.device(level.tag.source)
     complete = require(world, path, level, _NEEDED)
-    _check_beside(level, world, path)
-    _check_inflow(rule, level, world, path)
+    _check_surroundings(rule, level, world, path)
     figures = Positions(material, world, path)
     hysteresis, refill_min = (
         figures.amount("hysteresis", level.hysteresis),
@@ -53,14 +52,14 @@ def resolve_level(
     table = None if one is None else _table(level, tag, one, world, path)
     if one is None or table is None:
         return None
+    _check_window(level, sampling_of(source), world, path)
     _check_figures(level, table, tag, world, path, hysteresis=hysteresis, refill_min=refill_min)
-    window, settle, sampling = level.window or WINDOW, level.settle or SETTLE, sampling_of(source)
-    _check_window(window, sampling, world, path)
+    settle = level.settle or SETTLE
     below, above = _ends(level, tag, table)
     found = Level(
         tag=tag.ref,
-        sampling=sampling,
-        window=window,
+        sampling=sampling_of(source),
+        window=level.window or WINDOW,
         settle=settle,
         hold=level.hold or settle,
         hysteresis=hysteresis,
@@ -145,11 +144,16 @@ def _check_figures(
         world.report.error((*path, "tare"), Code.CONFLICT, message, "add max_rate: 3 kg/s", key=True)
 
 
-def _check_window(window: timedelta, sampling: timedelta, world: World, path: Path) -> None:
-    if window < 3 * sampling:
+def _check_window(level: LevelSection, sampling: timedelta, world: World, path: Path) -> None:
+    if (level.window or WINDOW) < 3 * sampling:
         message = "the window holds fewer than three readings, so nothing is smoothed"
-        place = (*path, "window") if "window" in world.report.names(*path) else (*path, "tag")
+        place = (*path, "tag") if level.window is None else (*path, "window")
         world.report.error(place, Code.OUT_OF_RANGE, message, "widen `window`, or sample faster")
+
+
+def _check_surroundings(rule: RuleSection, level: LevelSection, world: World, path: Path) -> None:
+    _check_beside(level, world, path)
+    _check_inflow(rule, level, world, path)
 
 
 def _check_beside(level: LevelSection, world: World, path: Path) -> None:

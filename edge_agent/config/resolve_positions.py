@@ -12,6 +12,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 from edge_agent.config.codes import Code
+from edge_agent.config.findings import shown
 from edge_agent.config.quantities import Quantity, Rate
 from edge_agent.config.report import Path
 from edge_agent.config.resolve_context import World
@@ -93,6 +94,6 @@ def require(world: World, path: Path, section: object, keys: tuple[tuple[str, st
 def tag_unit(world: World, path: Path, tag: Tag) -> Unit | None:
     """The unit of a tag that is measured."""
     if tag.unit is None:
-        message = f"the tag {str(tag.ref)!r} has no unit, so its value is no quantity"
+        message = f"the tag {shown(str(tag.ref))} has no unit, so its value is no quantity"
         world.report.error(path, Code.NO_UNIT, message, f"add unit: ... to the tag {tag.ref}")
     return tag.unit

@@ -12,6 +12,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
+from math import ceil
 
 from edge_agent.config.signals import Flow
 from edge_agent.derivation.findings import Delta, Finding, Hole
@@ -83,8 +84,9 @@ def started(seen: Seen) -> Run:
 def stretched(run: Run, seen: Seen, sampling: timedelta, max_gap: timedelta) -> Stretch:
     """The stretch that ends with a reading."""
     claimed, passed = seen.time - run.time, _passed(run, seen.at)
-    possible = passed + max(run.at.wall - run.time, timedelta(0)) + _STEP
-    stepped = claimed < timedelta(0) or claimed > possible
+    late = max(run.at.wall - run.time - run.skew, timedelta(0))
+    stepped = claimed < timedelta(0) or claimed > passed + late + _STEP
+    skew = run.skew + passed - claimed if stepped else run.skew
     span = passed if stepped else claimed
     since = seen.time - span
     before = replace(run, time=since)
@@ -95,7 +97,8 @@ def stretched(run: Run, seen: Seen, sampling: timedelta, max_gap: timedelta) -> 
     if known:
         integral += 2 * run.rate * _microseconds(bend - since)
         integral += (run.rate + seen.rate) * _microseconds(seen.time - bend)
-    return Stretch(before, Run(seen.rate, seen.raw, seen.time, seen.at, integral), bend, known, stepped)
+    after = Run(seen.rate, seen.raw, seen.time, seen.at, integral, skew=skew)
+    return Stretch(before, after, bend, known, stepped)
 
 
 def observe(spec: Flow, state: FlowState, seen: Seen, boundaries: tuple[datetime, ...]) -> Decided:
@@ -130,14 +133,29 @@ def settle(spec: Flow, state: FlowState, now: Instant, boundaries: tuple[datetim
     until = clock(state, now) - spec.max_gap
     if until - max(state.booked_time, state.run.time) < spec.max_gap:
         return state, ()
-    run = state.run
+    return _stood(state, until, boundaries)
+
+
+def lost_sight(spec: Flow, state: FlowState, time: datetime | None, boundaries: tuple[datetime, ...]) -> Decided:
+    """A reading that is none, or an outage; up to shortly before `time`, if that is given, the value had stood."""
+    found: tuple[Finding, ...] = ()
+    if time is not None and not state.run.blind and state.paused is None:
+        until = time - spec.sampling
+        if until > max(state.run.time, state.booked_time):
+            state, found = _stood(state, until, boundaries)
+    return replace(state, run=out_of_sight(state.run, spec.sampling, time)), found
+
+
+def _stood(state: FlowState, until: datetime, boundaries: tuple[datetime, ...]) -> Decided:
+    """Book what ran up to `until` while the last value stood, parted at the boundaries."""
     found: list[Finding] = []
-    for moment in (*(one for one in boundaries if state.booked_time < one <= until), until):
-        integral = standing(run, moment)
-        state, of_it = _booked(state, integral, run.raw, moment - (_MICROSECOND if moment < until else timedelta(0)))
-        state = replace(state, booked_time=max(moment, state.booked_time))
-        found += of_it
-    return state, tuple(found)
+    for boundary in boundaries:
+        if state.booked_time < boundary <= until:
+            state, of_it = _booked(state, standing(state.run, boundary), state.run.raw, boundary - _MICROSECOND)
+            state = replace(state, booked_time=boundary)
+            found += of_it
+    state, of_it = _booked(state, standing(state.run, until), state.run.raw, until)
+    return replace(state, booked_time=until), (*found, *of_it)
 
 
 def clock(state: FlowState, now: Instant) -> datetime:
@@ -192,7 +210,7 @@ def at_most(spec: Flow, elapsed: timedelta) -> int | None:
     """Positions that can run in `elapsed`; None where no rate bounds it."""
     if spec.max_rate is None:
         return None
-    return int(Fraction(spec.max_rate * _microseconds(elapsed), 10**12))
+    return ceil(Fraction(spec.max_rate * _microseconds(elapsed), 10**12))
 
 
 def _booked(state: FlowState, integral: int, raw: Decimal, until: datetime) -> Decided:

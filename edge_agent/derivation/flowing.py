@@ -70,8 +70,10 @@ class FlowRule:
             return
         if seen is None:
             work.count(name, "not_a_reading")
-            run = flow.out_of_sight(state.run, self.spec.sampling, time if reading.continuous else None)
-            self._keep(work, replace(flow.flagged(state, Flag.SKIPPED_READINGS), run=run))
+            moments = boundaries(work, self.rule, state.booked_time, time)
+            stood_until = time if reading.continuous else None
+            skipped = flow.flagged(state, Flag.SKIPPED_READINGS)
+            self._take(work, state, flow.lost_sight(self.spec, skipped, stood_until, moments), reading.received)
             return
         moments = boundaries(work, self.rule, state.run.time, time)
         flags = (Flag.SOURCE_TIME_REFUSED,) if refused else ()

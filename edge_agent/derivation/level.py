@@ -165,7 +165,7 @@ def converted(spec: Level, state: LevelState) -> Decided:
     """
     if state.restored and (state.filling is None or state.filling.kind is not Refilling.RESTORED):
         filling = Filling(Refilling.RESTORED, state.last_time)
-        state = replace(state, window=window.emptied(state.window), filling=filling, fall=None, top=None)
+        state = replace(state, window=window.emptied(state.window), filling=filling, fall=None, top=None, blind=True)
     if (state.conversion, state.unit) == (spec.conversion, spec.unit):
         return state, ()
     level = _height(spec, window.mean(state.window) if state.window.slots else _nano(state.raw))
@@ -198,7 +198,7 @@ def _next(state: LevelState, boundaries: Boundaries) -> datetime | None:
 
 def _lateness(spec: Level) -> timedelta:
     """How long after a change the level still shows what ran before it: smoothing, and what falls after the valve."""
-    return spec.window + spec.after_flow
+    return (window.SLOTS + 1) * window.slot_width(spec) + spec.after_flow
 
 
 def _advanced(spec: Level, state: LevelState, until: datetime, boundaries: Boundaries) -> Decided:

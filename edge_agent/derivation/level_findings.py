@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
+from math import ceil
 
 from edge_agent.config.signals import PER_UNIT, Level
 from edge_agent.derivation.findings import Delta, Doubt, Finding, Hole
@@ -23,7 +24,7 @@ Decided = tuple[LevelState, tuple[Finding, ...]]
 
 def at_most(max_rate: Fraction, elapsed: timedelta) -> int:
     """Positions that can be used up in `elapsed`."""
-    return int(max_rate * Fraction(elapsed // _MICROSECOND, 10**6))
+    return ceil(max_rate * Fraction(elapsed // _MICROSECOND, 10**6))
 
 
 def text(spec: Level, positions: int) -> str:

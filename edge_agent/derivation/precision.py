@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from decimal import Decimal
+from fractions import Fraction
 
 from edge_agent.config.signals import Handshake
 from edge_agent.config.tagmap import Rule
@@ -25,7 +26,7 @@ def cut_down(rule: Rule, line: Line, *, ended: bool) -> tuple[Line | None, Line 
     posted = line.quantity // precision * precision
     if posted == 0 or width < 2:
         return None, line
-    at = min(max(int(posted / line.quantity * width), 1), width - 1)
+    at = min(max(int(Fraction(posted) * width / Fraction(line.quantity)), 1), width - 1)
     return _parted(line, posted, at, width)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 
@@ -122,6 +122,7 @@ class Run:
     """A flow being integrated: `rate` in millionths of a position a second, `integral` in half of those microseconds.
 
     `time` and `at` are those of the newest reading; `blind`: since then one was none, or the meter was out of sight.
+    `skew` is by how much the source's clock was seen to be set back.
     """
 
     rate: int
@@ -130,6 +131,7 @@ class Run:
     at: Instant
     integral: int = 0
     blind: bool = False
+    skew: timedelta = timedelta(0)
 
 
 @value

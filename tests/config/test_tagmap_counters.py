@@ -139,4 +139,5 @@ def test_the_example_of_each_kind_is_run_whole(load_text: Load) -> None:
     assert loaded.tag_map is not None
     assert len(loaded.tag_map.rules) == 7
     sugar = loaded.tag_map.rules["sugar_used"]
+    assert isinstance(sugar.signal, Counter)
     assert (sugar.factor, sugar.signal.grain) == (Fraction(1, 20), Decimal("0.05"))

@@ -35,7 +35,7 @@ class Sensor:
 
 @dataclass
 class Tank:
-    """The tank, the agent beside it, and the truth: litres `used`, seconds `troubled` by refills or the sensor's end."""
+    """The tank, the agent beside it, and the truth: litres `used`, seconds `troubled` by a refill or the top."""
 
     rule: Rule
     contents: float = 1000.0

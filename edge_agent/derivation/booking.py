@@ -29,7 +29,7 @@ from edge_agent.model.movement import (
     Verdict,
 )
 from edge_agent.model.outcome import LineMark, Outcome
-from edge_agent.model.state import RuleState, State
+from edge_agent.model.state import EPOCH_LEAP, RuleState, State
 
 _NANO = 10**9
 
@@ -69,6 +69,11 @@ class Books:
         """What a rule remembers; empty before its first input."""
         return self.state.rules.get(name, RuleState())
 
+    def next_epoch(self, name: str) -> int:
+        """The epoch that a rule begins with: the first, or one after those of another signal that it had before."""
+        known = self.rule(name).signal
+        return 1 if known is None else known.epoch + (EPOCH_LEAP if known.restored else 1)
+
     def held(self) -> list[str]:
         """Rules that may wait for time, by name: those that did, and those that this fold has made wait."""
         return sorted(self._base_held | self.state.own().held)
@@ -90,12 +95,11 @@ class Books:
     def line(self, rule: Rule, key: Key, raw: int | Decimal, proof: Evidence) -> Line:
         """A line of `raw` positions of the rule's signal, over the interval that its proof states."""
         tag = self.map.tags[rule.signal.measured]
-        source = raw * rule.signal.grain * tag.scale
         return Line(
             key,
             exact(raw, rule.factor),
             rule.material.unit.name,
-            source if source == round(source, 9) else round(source, 9),
+            _to_nine_decimals(raw * rule.signal.grain * tag.scale),
             rule.source_unit.name,
             proof.first_time,
             proof.last_time,
@@ -206,6 +210,12 @@ class Books:
         elif not review.quantity_doubted:
             self._mark(review.line, LineState.REJECTED, review=review.id)
         self.count(review.key.rule, f"review_{decision.verdict}")
+
+
+def _to_nine_decimals(quantity: Decimal) -> Decimal:
+    """What was measured, as evidence: a grain by a density may have any number of decimals."""
+    exponent = quantity.as_tuple().exponent
+    return round(quantity, 9) if isinstance(exponent, int) and exponent < -9 else quantity
 
 
 def _flagged(line: Line, flag: Flag) -> Line:

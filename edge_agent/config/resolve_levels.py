@@ -39,10 +39,8 @@ def resolve_level(
     complete = require(world, path, level, _NEEDED)
     _check_surroundings(rule, level, world, path)
     figures = Positions(material, world, path)
-    hysteresis, refill_min = (
-        figures.amount("hysteresis", level.hysteresis),
-        figures.amount("refill_min", level.refill_min),
-    )
+    hysteresis = figures.amount("hysteresis", level.hysteresis)
+    refill_min = figures.amount("refill_min", level.refill_min)
     max_rate = figures.rate("max_rate", level.max_rate)
     unit = None if tag is None else _unit(level, tag, material, world, path)
     if tag is None or unit is None or source is None or not complete or hysteresis is None or refill_min is None:

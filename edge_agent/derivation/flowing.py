@@ -65,7 +65,7 @@ class FlowRule:
             return
         if state is None:
             if seen is not None:
-                self._keep(work, flow.begin(self.spec, seen))
+                self._keep(work, replace(flow.begin(self.spec, seen), epoch=work.next_epoch(name)))
             work.count(name, "not_a_reading" if seen is None else "baseline")
             return
         if seen is None:

@@ -19,7 +19,7 @@ from edge_agent.derivation.posting import post
 from edge_agent.model.measured import LevelState
 from edge_agent.model.movement import Cause, Flag
 from edge_agent.model.outcome import EpochMark
-from edge_agent.model.reading import Instant, Link, Quality, Reading, TagRef
+from edge_agent.model.reading import Instant, Link, Quality, Reading, Scalar, TagRef
 from edge_agent.model.state import TagState
 
 
@@ -59,7 +59,7 @@ class LevelRule:
             return
         if reading.quality is not Quality.GOOD or reading.value is None:
             return
-        work.state.tags[reading.tag] = TagState(reading.value, reading.quality)
+        _remember(work, reading.tag, reading.value)
         if reading.tag != self.spec.stable:
             return
         last = work.state.tags.get(self.spec.tag)
@@ -103,7 +103,7 @@ class LevelRule:
         name, state, at = self.rule.name, self.state(work), reading.received
         raw, why = self._raw(work, reading)
         if raw is not None and self.spec.stable is not None:
-            work.state.tags[self.spec.tag] = TagState(raw, reading.quality)
+            _remember(work, self.spec.tag, raw)
             stable = work.state.tags.get(self.spec.stable)
             if stable is None or stable.value is not True:
                 raw, why = None, "unstable"
@@ -115,7 +115,8 @@ class LevelRule:
         if state is None:
             if raw is not None:
                 work.count(name, "baseline")
-                self._keep(work, level.begin(self.spec, level.Seen(raw, at, time)))
+                begun = level.begin(self.spec, level.Seen(raw, at, time))
+                self._keep(work, replace(begun, epoch=work.next_epoch(name)))
             return
         moments = boundaries(work, self.rule, state.mark_time, time)
         if raw is None:
@@ -175,3 +176,9 @@ class LevelRule:
         work.put(name, replace(work.rule(name), signal=after))
         mark = EpochMark(name, after.epoch, after.first_raw, after.position, 0, 0)
         work.outcome.epochs[name, after.epoch] = mark
+
+
+def _remember(work: Books, tag: TagRef, value: Scalar) -> None:
+    known = work.state.tags.get(tag)
+    if known is None or known.value != value:
+        work.state.tags[tag] = TagState(value, Quality.GOOD)

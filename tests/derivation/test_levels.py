@@ -18,7 +18,7 @@ from edge_agent.model.movement import EventType, Flag
 from edge_agent.model.reading import Quality
 from edge_agent.model.state import EPOCH_LEAP, State
 from edge_agent.store.checkpoint import decoded, rows
-from tests.derivation.plant import ORDER, Bench
+from tests.derivation.plant import ORDER, Bench, counter
 from tests.derivation.vessels import LEVEL, PRINTED, STABLE, TARE, level, positions
 
 
@@ -360,6 +360,15 @@ def test_a_renamed_rule_goes_on_where_it_was() -> None:
     go(bench, 980, 30)
     assert bench.booked == 20
     bench.journal.check()
+
+
+def test_a_rule_that_was_a_counter_begins_another_epoch() -> None:
+    bench = Bench(replace(counter("plain"), name="level")).read(100).after(1).read(120)
+    bench.map_is(level())
+    go(bench, 1000, 20)
+    go(bench, 990, 30)
+    assert bench.booked == 30
+    assert sorted(epoch for _, epoch in bench.journal.epochs) == [1, 2]
 
 
 def test_a_level_is_remembered_across_a_restart() -> None:

@@ -24,7 +24,7 @@ from edge_agent.model.confirmation import Acknowledge, Block
 from edge_agent.model.reading import Instant, Reading, TagRef
 from edge_agent.sources.opcua_notifications import Published
 from edge_agent.sources.opcua_security import Security
-from edge_agent.sources.opcua_session import REQUEST_SECONDS, Session
+from edge_agent.sources.opcua_session import REQUEST_SECONDS, LoginRefused, Session
 from edge_agent.sources.opcua_values import Sample, decode, node_id, status_name
 from edge_agent.sources.pause import Pause
 from edge_agent.telemetry.status import Status
@@ -34,6 +34,7 @@ _KEEPALIVE_SECONDS: Final = 1.0
 _LIFETIME_SECONDS: Final = 30.0
 _PULSE_SECONDS: Final = 5.0
 _LONGEST_PAUSE: Final = 10.0
+"""Seconds; also after a login that was refused: more wrong passwords a minute lock accounts."""
 _MOST_WAITING: Final = 10_000
 _LAST_SEQUENCE: Final = 0xFFFF_FFFF
 _OWN_FIELDS: Final = ("EventId", "Time")
@@ -83,7 +84,7 @@ class Events:
         """Listen for ever, session after session; `deliver` must not wait."""
         component = f"events of {self._source.name}"
         while True:
-            session = Session(self._source, self._security)
+            session, is_refused = Session(self._source, self._security), False
             try:
                 await session.open()
                 listened = await self._listen(session)
@@ -92,10 +93,11 @@ class Events:
                 self._status.up(component, f"{len(listened.rules)} rules at {self._source.url}")
                 await self._hear(session, listened, deliver)
             except SourceError as error:
+                is_refused = isinstance(error, LoginRefused)
                 self._status.lost(component, str(error))
             finally:
                 await session.close()
-            await asyncio.sleep(self._pause.next())
+            await asyncio.sleep(_LONGEST_PAUSE if is_refused else self._pause.next())
 
     def committed(self, ack: Acknowledge) -> None:
         """The event of this number, and all before it, are in the store."""

@@ -96,7 +96,7 @@ def decoded(result: ua.PublishResult) -> Published:
         elif isinstance(notification, ua.StatusChangeNotification):
             ended = int(notification.Status.value)
     return Published(
-        int(result.SubscriptionId), int(message.SequenceNumber), bool(notifications), changes, ended, events
+        int(result.SubscriptionId), int(message.SequenceNumber), bool(notifications), changes, ended, events or ()
     )
 
 

@@ -224,6 +224,11 @@ def test_a_number_is_written_bare_and_in_the_tags_type() -> None:
     assert (data.StatusCode, data.SourceTimestamp, data.ServerTimestamp) == (None, None, None)
 
 
+def test_a_bit_is_written_as_a_bool() -> None:
+    assert encode(_tag(TagType.BOOL), 1).Value == ua.Variant(True, ua.VariantType.Boolean)
+    assert encode(_tag(TagType.BOOL), 0).Value == ua.Variant(False, ua.VariantType.Boolean)
+
+
 @pytest.mark.parametrize(
     ("kind", "number"),
     [
@@ -232,7 +237,7 @@ def test_a_number_is_written_bare_and_in_the_tags_type() -> None:
         (TagType.UINT32, 1 << 32),
         (TagType.STRING, 0),
         (TagType.FLOAT64, 0),
-        (TagType.BOOL, 1),
+        (TagType.BOOL, 2),
     ],
 )
 def test_what_a_tag_cannot_hold_is_not_written(kind: TagType, number: int) -> None:

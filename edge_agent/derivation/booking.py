@@ -76,7 +76,7 @@ class Books:
 
     def held(self) -> list[str]:
         """Rules that may wait for time, by name: those that did, and those that this fold has made wait."""
-        return sorted(self._base_held | self.state.own().held)
+        return sorted(self._base_held | self.state.waiting())
 
     def put(self, name: str, rule: RuleState) -> None:
         """Remember a rule's new state."""

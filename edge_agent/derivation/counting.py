@@ -13,6 +13,7 @@ from edge_agent.derivation import counter
 from edge_agent.derivation.booking import Books
 from edge_agent.derivation.context import waits_for
 from edge_agent.derivation.findings import Finding
+from edge_agent.derivation.pipe import is_open
 from edge_agent.derivation.posting import post
 from edge_agent.model.movement import Flag
 from edge_agent.model.outcome import EpochMark
@@ -61,7 +62,11 @@ class CounterRule:
         if raw is None or waiting is not None:
             work.count(name, waiting or "not_a_reading")
             self._keep_changed(work, state, counter.out_of_sight(known, outage=False))
+            if raw is not None:
+                work.put(name, replace(work.rule(name), unread=raw))
             return
+        if work.rule(name).unread is not None:
+            work.put(name, replace(work.rule(name), unread=None))
         after, findings = counter.observe(
             self.spec, self.rule.unproven, known, _seen(work, state, known, reading, raw=raw, time=time)
         )
@@ -73,16 +78,26 @@ class CounterRule:
         """What has to be known before anything is counted, as a word; then all of it is, at once."""
         rule = self.rule
         waiting = waits_for(rule, work.state, time)
-        if waiting is None and rule.pipe and work.rule(rule.name).pipe is None:
-            ran = raw - state.last_raw
-            ran += (self.spec.modulus or 0) if ran < 0 else 0
-            return "order_unknown" if 0 <= ran < rule.pipe else None
-        return waiting
+        if waiting is not None or not rule.pipe:
+            return waiting
+        pipe, ran = work.rule(rule.name).pipe, raw - state.last_raw
+        ran += (self.spec.modulus or 0) if ran < 0 else 0
+        is_unknown = 0 <= ran < rule.pipe if pipe is None else is_open(pipe, ran)
+        return "order_unknown" if is_unknown else None
 
     def settle(self, work: Books, now: Instant) -> None:
-        """Time has passed: decide a held value that has settled, if the source is there to contradict it."""
+        """Time has passed: decide a held value that has settled, if the source is there to contradict it.
+
+        A value that waited is taken as it stands now: had it changed, that would have been seen.
+        """
         state = self.state(work)
-        if state is None or state.hold is None or work.state.sources[self.source].link is not Link.UP:
+        if state is None or work.state.sources[self.source].link is not Link.UP:
+            return
+        unread = work.rule(self.rule.name).unread
+        if unread is not None and self._waits(work, state, unread, now.wall) is None:
+            self.read(work, Reading(self.spec.tag, unread, Quality.GOOD, now), now.wall, refused=False)
+            return
+        if state.hold is None:
             return
         after, findings = counter.settle(self.spec, self.rule.unproven, state, now)
         if after is not state:

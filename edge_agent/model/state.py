@@ -105,12 +105,16 @@ SignalState = CounterState | HandshakeState
 
 @value
 class Coming:
-    """Another order or lot that has begun to enter the pipe: it comes out after `low` to `high` more units have run."""
+    """Another order or lot that has begun to enter the pipe: it comes out after `low` to `high` more units have run.
+
+    `brief` tells that this range is no wider than what two sampling periods leave open.
+    """
 
     order: str | None
     lot: str | None
     low: int
     high: int
+    brief: bool = True
 
 
 @value
@@ -131,7 +135,7 @@ class RuleState:
     """All that one rule remembers.
 
     `pending` are its lines not yet cut, the last of them still open for growth. `excluded` is the newest excluded line,
-    as long as nothing else has run.
+    as long as nothing else has run. `unread` is the newest raw value that waits for its order or condition to be known.
     """
 
     signal: SignalState | None = None
@@ -139,6 +143,7 @@ class RuleState:
     serial: int = 0
     excluded: Line | None = None
     pipe: Pipe | None = None
+    unread: int | None = None
 
 
 @value
@@ -303,6 +308,10 @@ class State:
         """Of a branch: only what was written to it."""
         return State(**{kind: _own(mapping) for kind, mapping in self.kinds().items()})
 
+    def waiting(self) -> set[str]:
+        """Of a branch: the rules written to it that the passing of time may decide."""
+        return {name for name, rule in _own(self.rules).items() if _waits(rule)}
+
     def adopt(self, changed: State) -> None:
         """Take over what a branch has changed (see `own`)."""
         self.held = self.held.difference(changed.rules) | changed.held
@@ -311,7 +320,7 @@ class State:
 
 
 def _waits(rule: RuleState) -> bool:
-    return rule.signal is not None and rule.signal.waits
+    return rule.unread is not None or (rule.signal is not None and rule.signal.waits)
 
 
 def _own(mapping: MutableMapping[K, V]) -> MutableMapping[K, V]:

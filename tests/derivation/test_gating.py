@@ -266,3 +266,26 @@ def test_the_cause_is_a_word_that_machines_read() -> None:
         "straddled-condition",
         "condition-unknown",
     }
+
+
+def test_what_waited_is_decided_when_its_condition_is_known_though_the_counter_stands() -> None:
+    bench = started(gated()).read(10).after(1).read(None, STATE, quality=Quality.BAD).after(1).read(30).rest(2)
+    assert (bench.booked, bench.doubts()) == (10, [])
+
+    bench.read(6, STATE).rest(1)
+    assert bench.doubts() == [("straddled-condition", [0, 20])]
+    assert bench.read(33).booked == 13
+
+
+def test_a_pause_that_books_does_so_when_it_ends_though_the_counter_stands() -> None:
+    bench = Bench(counter(pause=Pause(FLUSHING, rebase=False))).read(False, VALVE).read(0).after(1).read(10)
+    bench.after(1).read(True, VALVE).after(1).read(30).rest(1).read(False, VALVE).rest(1)
+
+    assert (bench.booked, bench.doubts()) == (30, [])
+
+
+def test_what_waits_is_not_taken_while_its_source_is_lost() -> None:
+    bench = started(counter(only_while=FLUSHING), 6).read(True, VALVE).after(1).read(10).after(1)
+    bench.read(None, VALVE, quality=Quality.BAD).after(1).read(30).lost().read(True, VALVE).rest(2)
+
+    assert (bench.booked, bench.doubts()) == (10, [])

@@ -317,6 +317,7 @@ STATES = st.builds(
             st.integers(0, 9),
             st.none() | st.just(line(3, 5)),
             st.none() | _PIPES,
+            st.none() | st.integers(0, 2**32),
         ),
         max_size=3,
     ),

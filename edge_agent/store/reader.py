@@ -40,6 +40,10 @@ class Reader:
         """Quantities not yet cut into events, by the same keys."""
         return ledger.totals(self._connection, (LineState.PENDING,))
 
+    def excluded(self) -> dict[str, Decimal]:
+        """What conditions have left out, by the same keys."""
+        return ledger.totals(self._connection, (LineState.EXCLUDED,))
+
     def imbalances(self) -> list[ledger.Imbalance]:
         """Epochs whose lines do not add up."""
         return ledger.imbalances(self._connection)

@@ -198,7 +198,7 @@ def takes_what_ran_unseen_for_brief(patch: Patch) -> None:
 
 
 def always_takes_what_was_before(patch: Patch) -> None:
-    right = posting.attribute
+    right = context.attribute
     patch.setattr(posting, "attribute", lambda rule, within, lasted, brief: right(rule, within, lasted, 1000 * brief))
 
 

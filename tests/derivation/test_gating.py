@@ -9,10 +9,11 @@ import pytest
 
 from edge_agent.config.conditions import condition
 from edge_agent.config.tagmap import Pause, Rule, Split
+from edge_agent.derivation.engine import Engine
 from edge_agent.model.confirmation import Result
 from edge_agent.model.movement import Cause, Flag, LineState
 from edge_agent.model.reading import Instant, Quality, Reading, TagRef
-from tests.derivation.plant import COUNT, ORDER, Bench, counter, handshake
+from tests.derivation.plant import COUNT, ORDER, Bench, counter, handshake, tag_map
 
 STATE, VALVE = TagRef("plc", "state"), TagRef("tanks", "valve")
 RUNNING = condition("plc.state == packml.Execute")
@@ -289,3 +290,11 @@ def test_what_waits_is_not_taken_while_its_source_is_lost() -> None:
     bench.read(None, VALVE, quality=Quality.BAD).after(1).read(30).lost().read(True, VALVE).rest(2)
 
     assert (bench.booked, bench.doubts()) == (10, [])
+
+
+def test_a_condition_that_a_new_map_brings_begins_with_what_is_known() -> None:
+    bench = started(gated()).read(10)
+    bench.engine = Engine(tag_map(gated(only_while=condition("plc.state in (packml.Execute, packml.Held)"))))
+    bench.after(1).tick().after(1).read(20)
+
+    assert (bench.booked, bench.doubts()) == (20, [])

@@ -65,6 +65,7 @@ def _status(reader: Reader, live: dict[str, Any] | None) -> dict[str, Any]:
         "booked": {key: f"{value:f}" for key, value in sorted(reader.totals().items())},
         "pending": {key: f"{value:f}" for key, value in sorted(reader.pending().items())},
         "in_transit": reader.in_transit(),
+        "excluded": {key: f"{value:f}" for key, value in sorted(reader.excluded().items())},
         "imbalances": [
             f"{one.rule} epoch {one.epoch}: {one.ran} ran, {one.accounted} accounted for" for one in reader.imbalances()
         ],
@@ -79,7 +80,9 @@ def _show_status(found: dict[str, Any]) -> None:
         style = "green" if part["state"] == "up" else "red"
         console.print(f"[{style}]{part['state']:>8}[/] {name}  {part['detail']}", highlight=False)
     for name in found["held"]:
-        console.print(f"    held {name}: a falling or doubtful counter is being watched", style="yellow")
+        console.print(
+            f"    held {name}: its counter is in doubt, or its order or condition is not known", style="yellow"
+        )
     figures = f"{found['waiting']} waiting · {found['to_review']} to review · {found['gaps']} gaps"
     letters = f"{found['rejected']} rejected · {found['unpublishable']} unpublishable · {found['overdue']} overdue"
     corrections = f"{found['corrections_waiting']} corrections waiting"
@@ -93,5 +96,7 @@ def _show_status(found: dict[str, Any]) -> None:
     for key in sorted({*found["booked"], *found["pending"]}):
         table.add_row(key, found["booked"].get(key, "0"), found["pending"].get(key, ""))
     console.print(table)
+    for key, quantity in found["excluded"].items():
+        console.print(f"excluded, as conditions say: {quantity} of {key}", highlight=False, soft_wrap=True)
     for line in found["imbalances"]:
         console.print(f"the books do not balance: {line}", style="bold red")

@@ -33,12 +33,8 @@ from edge_agent.model.movement import (
     Verdict,
 )
 from edge_agent.model.outcome import LineMark, Outcome
-<<<<<<< HEAD
 from edge_agent.model.reading import Reading
-from edge_agent.model.state import RuleState, Sent, SentLines, State
-=======
-from edge_agent.model.state import EPOCH_LEAP, RuleState, State
->>>>>>> h-lvl
+from edge_agent.model.state import EPOCH_LEAP, RuleState, Sent, SentLines, State
 
 _SENT = 16
 """Lines sent that are remembered of each rule."""
@@ -82,22 +78,20 @@ class Books:
             run.close(self)
         return self.state.rules.get(name, RuleState())
 
-<<<<<<< HEAD
     def close(self) -> None:
         """Put what is still being added up into the books."""
         for run in self.runs.values():
             run.close(self)
         self.runs.clear()
-=======
+
     def next_epoch(self, name: str) -> int:
         """The epoch that a rule begins with: the first, or one after those of another signal that it had before."""
         known = self.rule(name).signal
         return 1 if known is None else known.epoch + (EPOCH_LEAP if known.restored else 1)
->>>>>>> h-lvl
 
     def held(self) -> list[str]:
         """Rules that may wait for time, by name: those that did, and those that this fold has made wait."""
-        return sorted(self._base_held | self.state.own().held)
+        return sorted(self._base_held | self.state.waiting())
 
     def put(self, name: str, rule: RuleState) -> None:
         """Remember a rule's new state."""
@@ -124,20 +118,14 @@ class Books:
         return Key(rule.name, rule.event, rule.material.number, order, *places, container, lot, operator)
 
     def line(self, rule: Rule, key: Key, raw: int | Decimal, proof: Evidence) -> Line:
-<<<<<<< HEAD
         """A line of `raw` positions of the rule's signal (of the source unit, where it is told), over its interval."""
         signal = rule.signal
         scale = Decimal(1) if isinstance(signal, Confirmation) else signal.grain * self.map.tags[signal.measured].scale
-        source = raw * scale
-=======
-        """A line of `raw` positions of the rule's signal, over the interval that its proof states."""
-        tag = self.map.tags[rule.signal.measured]
->>>>>>> h-lvl
         return Line(
             key,
             exact(raw, rule.factor),
             rule.material.unit.name,
-            _to_nine_decimals(raw * rule.signal.grain * tag.scale),
+            _to_nine_decimals(raw * scale),
             rule.source_unit.name,
             proof.first_time,
             proof.last_time,
@@ -360,16 +348,15 @@ class Books:
         self.count(review.key.rule, f"review_{decision.verdict}")
 
 
-<<<<<<< HEAD
 def _is_open_blend(rule: Rule, line: Line) -> bool:
     """Whether the line's lots are those of a tank, and not yet told."""
     return rule.lot_from is LotWay.BLEND and line.key.lot is None and Flag.LOT_UNKNOWN not in line.evidence.flags
-=======
+
+
 def _to_nine_decimals(quantity: Decimal) -> Decimal:
     """What was measured, as evidence: a grain by a density may have any number of decimals."""
     exponent = quantity.as_tuple().exponent
     return round(quantity, 9) if isinstance(exponent, int) and exponent < -9 else quantity
->>>>>>> h-lvl
 
 
 def _flagged(line: Line, flag: Flag) -> Line:

@@ -17,6 +17,7 @@ from edge_agent.derivation.counter_reset import with_final, with_sign
 from edge_agent.derivation.counter_terms import Observation, at_position
 from edge_agent.derivation.counter_turn import facing, turned
 from edge_agent.derivation.findings import Delta, Finding
+from edge_agent.derivation.pipe import is_open
 from edge_agent.derivation.posting import post
 from edge_agent.derivation.timetable import latest_of
 from edge_agent.model.movement import EventType, Flag
@@ -77,7 +78,11 @@ class CounterRule:
             known = counter.stood_still(self.spec, state, at, time) if reading.continuous else state
             work.count(name, waiting or "not_a_reading")
             self._keep_changed(work, state, counter.out_of_sight(known, outage=False))
+            if value is not None:
+                work.put(name, replace(work.rule(name), unread=value))
             return
+        if work.rule(name).unread is not None:
+            work.put(name, replace(work.rule(name), unread=None))
         signed = self._with_calendar(work, state, time, continuous=reading.continuous)
         known = counter.stood_still(self.spec, signed, at, time) if reading.continuous else signed
         source = work.state.sources[reading.tag.source]
@@ -127,16 +132,26 @@ class CounterRule:
         """What has to be known before anything is counted, as a word; then all of it is, at once."""
         rule = self.rule
         waiting = waits_for(rule, work.state, time)
-        if waiting is None and rule.pipe and work.rule(rule.name).pipe is None:
-            ran = raw - state.last_raw
-            ran += (self.spec.modulus or 0) if ran < 0 else 0
-            return "order_unknown" if 0 <= ran < rule.pipe else None
-        return waiting
+        if waiting is not None or not rule.pipe:
+            return waiting
+        pipe, ran = work.rule(rule.name).pipe, raw - state.last_raw
+        ran += (self.spec.modulus or 0) if ran < 0 else 0
+        is_unknown = 0 <= ran < rule.pipe if pipe is None else is_open(pipe, ran)
+        return "order_unknown" if is_unknown else None
 
     def settle(self, work: Books, now: Instant) -> None:
-        """Time has passed: decide a held value that has settled, if the source is there to contradict it."""
+        """Time has passed: decide a held value that has settled, if the source is there to contradict it.
+
+        A value that waited is taken as it stands now: had it changed, that would have been seen.
+        """
         state = self.state(work)
-        if state is None or state.hold is None or work.state.sources[self.source].link is not Link.UP:
+        if state is None or work.state.sources[self.source].link is not Link.UP:
+            return
+        unread = work.rule(self.rule.name).unread
+        if unread is not None and self._waits(work, state, self.spec.counts(unread), now.wall) is None:
+            self.read(work, Reading(self.spec.tag, unread, Quality.GOOD, now), now.wall, refused=False)
+            return
+        if state.hold is None:
             return
         known = self._with_calendar(work, state, now.wall, continuous=False)
         after, found = counter.settle(facing(self.spec, known), self.rule.unproven, known, now)

@@ -241,6 +241,7 @@ class Engine:
     """The short cut; a test goes the whole way instead."""
 
     def _tick(self, work: Books, now: Instant) -> None:
+        self._turned(work, self._gates.catch_up(work, now.wall), now)
         for name in work.held():
             if name in self._meters:
                 self._meters[name].settle(work, now)

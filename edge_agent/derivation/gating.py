@@ -21,8 +21,8 @@ class Gates:
     def __init__(self, tag_map: TagMap) -> None:
         self._tags: dict[TagRef, Tag] = {}
         self._by_tag: dict[TagRef, list[Condition]] = defaultdict(list)
-        conditions = {one.text: one for rule in tag_map.rules.values() for one in conditions_of(rule)}
-        for condition in conditions.values():
+        self._conditions = {one.text: one for rule in tag_map.rules.values() for one in conditions_of(rule)}
+        for condition in self._conditions.values():
             for ref in condition.tags:
                 self._tags[ref] = tag_map.tags[ref]
                 self._by_tag[ref].append(condition)
@@ -45,6 +45,13 @@ class Gates:
             if tag.source == source and tag in work.state.operands:
                 changed += self._changed(work, tag, TagState(None, Quality.BAD), time, time)
         return changed
+
+    def catch_up(self, work: Books, time: datetime) -> list[Condition]:
+        """Conditions that a new tag map has brought, over tags that are known already, begin now."""
+        known = work.state.conditions
+        missing = [one for one in self._conditions.values() if one.text not in known]
+        fresh = [one for one in missing if all(ref in work.state.operands for ref in one.tags)]
+        return [one for one in fresh if self._told(work, one, time, time)]
 
     def _changed(self, work: Books, ref: TagRef, after: TagState, time: datetime, since: datetime) -> list[Condition]:
         known = work.state.operands.get(ref)

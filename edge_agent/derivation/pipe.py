@@ -18,10 +18,12 @@ Pair = tuple[str | None, str | None]
 """Order and lot."""
 
 
-def entered(rule: Rule, state: State, pipe: Pipe | None, span: tuple[datetime, datetime], most: int) -> Pipe | None:
+def entered(
+    rule: Rule, state: State, pipe: Pipe | None, span: tuple[datetime, datetime], most: int, *, brief: bool
+) -> Pipe | None:
     """The pipe with what entered it until the end of `most` units that ran in `span`, counted from their start.
 
-    None while an order or lot tag has not been read yet.
+    None while an order or lot tag has not been read yet. `brief` is whether `span` is.
     """
     since, until = span
     histories = _histories(rule, state)
@@ -33,7 +35,13 @@ def entered(rule: Rule, state: State, pipe: Pipe | None, span: tuple[datetime, d
         pipe = Pipe(*_pair(rule, state, began), began)
     fresh = [moment for moment in moments if pipe.noted < moment <= until]
     coming = [
-        Coming(*_pair(rule, state, moment), rule.pipe, rule.pipe + (most if moment > since else 0)) for moment in fresh
+        Coming(
+            *_pair(rule, state, moment),
+            low=rule.pipe,
+            high=rule.pipe + (most if moment > since else 0),
+            brief=brief or moment <= since,
+        )
+        for moment in fresh
     ]
     return replace(pipe, noted=max([pipe.noted, *fresh]), coming=(*pipe.coming, *coming))
 
@@ -57,8 +65,18 @@ def advanced(pipe: Pipe, least: int, most: int | None) -> Pipe:
         if high <= 0:
             order, lot = one.order, one.lot
         else:
-            coming.append(replace(one, low=low, high=high))
+            coming.append(replace(one, low=low, high=high, brief=one.brief and most == least))
     return replace(pipe, order=order, lot=lot, coming=tuple(coming))
+
+
+def is_open(pipe: Pipe, ran: int) -> bool:
+    """Whether after `ran` units more it is open what comes out, by more than may go to what was before."""
+    return any(not one.brief and one.low < ran < one.high for one in pipe.coming)
+
+
+def straddles_long(pipe: Pipe, most: int) -> bool:
+    """Whether the next `most` units straddle a change whose place nobody can tell so closely."""
+    return any(not one.brief and one.low < most and one.high > 0 for one in pipe.coming)
 
 
 def within_pipe(rule: Rule, within: Within, pairs: Sequence[Pair], *, known: bool) -> Within:

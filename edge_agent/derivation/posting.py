@@ -13,7 +13,7 @@ from edge_agent.derivation.amounts import exact
 from edge_agent.derivation.booking import Books
 from edge_agent.derivation.context import Attribution, Setting, attribute, settings_in
 from edge_agent.derivation.findings import Delta, Doubt, Finding, Hole
-from edge_agent.derivation.pipe import advanced, came_out, entered, within_pipe
+from edge_agent.derivation.pipe import advanced, came_out, entered, straddles_long, within_pipe
 from edge_agent.model.movement import Candidate, Cause, Evidence, Flag, Key, Line
 from edge_agent.model.reading import Instant
 
@@ -63,16 +63,17 @@ def _whose(
 ) -> Attribution:
     """Whose is what ran in `span`: `ran` units at the least and the most (None: nothing bounds it)."""
     since, until = span
-    within = settings_in(rule, work.state, since, until)
+    within, lasted = settings_in(rule, work.state, since, until), until - since
     if rule.pipe:
         state, (least, most) = work.rule(rule.name), ran
         reach = rule.pipe if most is None else most
-        pipe = entered(rule, work.state, state.pipe, span, reach)
+        pipe = entered(rule, work.state, state.pipe, span, reach, brief=lasted <= brief)
         pairs = ((None, None),) if pipe is None else came_out(pipe, reach)
         within = within_pipe(rule, within, pairs, known=state.pipe is not None)
         if pipe is not None:
+            lasted = max(lasted, 2 * brief) if straddles_long(pipe, reach) else lasted
             work.put(rule.name, replace(state, pipe=advanced(pipe, least, most)))
-    return attribute(rule, within, until - since, brief)
+    return attribute(rule, within, lasted, brief)
 
 
 def _key(work: Books, rule: Rule, setting: Setting, until: datetime) -> Key:

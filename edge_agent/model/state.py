@@ -230,12 +230,16 @@ SignalState = CounterState | HandshakeState | LevelState | FlowState | Confirmat
 
 @value
 class Coming:
-    """Another order or lot that has begun to enter the pipe: it comes out after `low` to `high` more units have run."""
+    """Another order or lot that has begun to enter the pipe: it comes out after `low` to `high` more units have run.
+
+    `brief` tells that this range is no wider than what two sampling periods leave open.
+    """
 
     order: str | None
     lot: str | None
     low: int
     high: int
+    brief: bool = True
 
 
 @value
@@ -256,7 +260,7 @@ class RuleState:
     """All that one rule remembers.
 
     `pending` are its lines not yet cut, the last of them still open for growth. `excluded` is the newest excluded line,
-    as long as nothing else has run.
+    as long as nothing else has run. `unread` is the newest raw value that waits for its order or condition to be known.
 
     `transit` is what has departed and not arrived, by the rule of the departure.
     """
@@ -266,6 +270,7 @@ class RuleState:
     serial: int = 0
     excluded: Line | None = None
     pipe: Pipe | None = None
+    unread: int | Decimal | None = None
     transit: tuple[Departure, ...] = ()
 
 
@@ -443,6 +448,10 @@ class State:
         """Of a branch: only what was written to it."""
         return State(**{kind: _own(mapping) for kind, mapping in self.kinds().items()})
 
+    def waiting(self) -> set[str]:
+        """Of a branch: the rules written to it that the passing of time may decide."""
+        return {name for name, rule in _own(self.rules).items() if _waits(rule)}
+
     def adopt(self, changed: State) -> None:
         """Take over what a branch has changed (see `own`)."""
         self.held = self.held.difference(changed.rules) | changed.held
@@ -451,7 +460,7 @@ class State:
 
 
 def _waits(rule: RuleState) -> bool:
-    return rule.signal is not None and rule.signal.waits
+    return rule.unread is not None or (rule.signal is not None and rule.signal.waits)
 
 
 def _own(mapping: MutableMapping[K, V]) -> MutableMapping[K, V]:

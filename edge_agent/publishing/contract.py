@@ -219,6 +219,15 @@ class Line(Closed):
     containerID: NotRequired[Annotated[Identifier, Field(description="An SSCC, where it has one.")]]
     quantity: ConvertedQuantity
     posting: Annotated[Posting, Field(description="A receiver posts only `actual`.")]
+    properties: NotRequired[
+        Annotated[
+            list[Property],
+            Field(
+                description="`operator`: who worked there. `orderFrom`, `lotFrom`, `containerFrom`, `operatorFrom`: "
+                "the tag that told, or `block`, `container`, `fifo`, `blend`."
+            ),
+        ]
+    ]
     evidence: Evidence
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 
-from edge_agent.config.signals import Confirmation
+from edge_agent.config.signals import Confirmation, Handshake
 from edge_agent.config.tagmap import ModbusAddress, OpcUaAddress, Posting, Rule, TagMap
 from edge_agent.errors import EventInvalid
 from edge_agent.model import movement
@@ -18,6 +18,7 @@ from edge_agent.publishing.contract import (
     MovedFromLine,
     MovedToLine,
     ProducedLine,
+    Property,
     Quantity,
     SampledLine,
     ScrappedLine,
@@ -35,6 +36,7 @@ class LineBuilder:
         self._units = {unit.name: unit.code for unit in tag_map.units.values()}
         self._materials = tag_map.materials
         self._signals = {name: _signal(tag_map, rule) for name, rule in tag_map.rules.items()}
+        self._origins = {name: _origins(rule) for name, rule in tag_map.rules.items()}
 
     def consumed(self, lines: Sequence[movement.Line]) -> list[ConsumedLine]:
         """Taken from the first location."""
@@ -106,9 +108,23 @@ class LineBuilder:
             built["materialLotID"] = key.lot
         if key.container is not None:
             built["containerID"] = key.container
+        properties = self._properties(key)
+        if properties:
+            built["properties"] = properties
         if location is not None:
             built["storageLocation"] = storage_location(location)
         return built
+
+    def _properties(self, key: Key) -> list[Property]:
+        """Who worked there, and where each part of what surrounds the line was known from."""
+        known = {"order": key.order, "lot": key.lot, "container": key.container, "operator": key.operator}
+        found: list[Property] = [] if key.operator is None else [{"id": "operator", "value": key.operator}]
+        origins = self._origins.get(key.rule, {})
+        return found + [
+            {"id": f"{part}From", "value": origins[part]}
+            for part, value in known.items()
+            if value is not None and part in origins
+        ]
 
     def _code(self, unit: str) -> str:
         """The UN/ECE code of a unit of the map; a unit no longer in it stays as it was booked."""
@@ -149,6 +165,13 @@ class LineBuilder:
 def storage_location(name: str) -> StorageLocation:
     """A storage location by its name."""
     return {"location": name, "locationType": "OperationalLocation"}
+
+
+def _origins(rule: Rule) -> dict[str, str]:
+    """What tells a rule's order, lot, container and operator."""
+    container = rule.signal.container if isinstance(rule.signal, Handshake) else rule.container
+    parts = {"order": rule.order, "lot": rule.lot_from, "container": container, "operator": rule.operator}
+    return {part: str(origin) for part, origin in parts.items() if origin is not None}
 
 
 def _signal(tag_map: TagMap, rule: Rule) -> Signal:

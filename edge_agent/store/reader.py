@@ -60,6 +60,10 @@ class Reader:
             for name, one in sorted(found, key=lambda entry: entry[1].time)
         ]
 
+    def excluded(self) -> dict[str, Decimal]:
+        """What conditions have left out, by the same keys."""
+        return ledger.totals(self._connection, (LineState.EXCLUDED,))
+
     def imbalances(self) -> list[ledger.Imbalance]:
         """Epochs whose lines do not add up."""
         return ledger.imbalances(self._connection)

@@ -214,7 +214,7 @@ def test_units_that_ran_unseen_widen_what_nobody_can_tell() -> None:
     assert bench.doubts()[-1] == ("unproven", [10, 10, 50, 50])
 
     bench.after(1).read(55).after(1).read(70).after(1).read(73)
-    assert bench.doubts()[2:] == [("straddled-order", [5, 5]), ("straddled-order", [15, 15])]
+    assert bench.doubts()[2:] == [("straddled-order", [20, 20])]
     assert (bench.of("A"), bench.of("B")) == (20, 3)
 
 

@@ -9,10 +9,11 @@ import pytest
 
 from edge_agent.config.conditions import condition
 from edge_agent.config.tagmap import Pause, Rule, Split
+from edge_agent.derivation.engine import Engine
 from edge_agent.model.confirmation import Result
 from edge_agent.model.movement import Cause, Flag, LineState
 from edge_agent.model.reading import Instant, Quality, Reading, TagRef
-from tests.derivation.plant import COUNT, ORDER, Bench, counter, handshake
+from tests.derivation.plant import COUNT, ORDER, Bench, counter, handshake, tag_map
 
 STATE, VALVE = TagRef("plc", "state"), TagRef("tanks", "valve")
 RUNNING = condition("plc.state == packml.Execute")
@@ -266,3 +267,34 @@ def test_the_cause_is_a_word_that_machines_read() -> None:
         "straddled-condition",
         "condition-unknown",
     }
+
+
+def test_what_waited_is_decided_when_its_condition_is_known_though_the_counter_stands() -> None:
+    bench = started(gated()).read(10).after(1).read(None, STATE, quality=Quality.BAD).after(1).read(30).rest(2)
+    assert (bench.booked, bench.doubts()) == (10, [])
+
+    bench.read(6, STATE).rest(1)
+    assert bench.doubts() == [("straddled-condition", [0, 20])]
+    assert bench.read(33).booked == 13
+
+
+def test_a_pause_that_books_does_so_when_it_ends_though_the_counter_stands() -> None:
+    bench = Bench(counter(pause=Pause(FLUSHING, rebase=False))).read(False, VALVE).read(0).after(1).read(10)
+    bench.after(1).read(True, VALVE).after(1).read(30).rest(1).read(False, VALVE).rest(1)
+
+    assert (bench.booked, bench.doubts()) == (30, [])
+
+
+def test_what_waits_is_not_taken_while_its_source_is_lost() -> None:
+    bench = started(counter(only_while=FLUSHING), 6).read(True, VALVE).after(1).read(10).after(1)
+    bench.read(None, VALVE, quality=Quality.BAD).after(1).read(30).lost().read(True, VALVE).rest(2)
+
+    assert (bench.booked, bench.doubts()) == (10, [])
+
+
+def test_a_condition_that_a_new_map_brings_begins_with_what_is_known() -> None:
+    bench = started(gated()).read(10)
+    bench.engine = Engine(tag_map(gated(only_while=condition("plc.state in (packml.Execute, packml.Held)"))))
+    bench.after(1).tick().after(1).read(20)
+
+    assert (bench.booked, bench.doubts()) == (20, [])

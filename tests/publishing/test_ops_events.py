@@ -21,9 +21,9 @@ from edge_agent.model.event import (
     Voided,
     Watermark,
 )
-from edge_agent.model.movement import Candidate, Cause, Decision, EventType, Review, Verdict
+from edge_agent.model.movement import Candidate, Cause, Decision, EventType, Notice, Review, Verdict
 from tests.publishing.rendered import data_of, event_of, render
-from tests.publishing.samples import NOON, key, line, source
+from tests.publishing.samples import NOON, key, line, source, tag_map
 
 REVIEW = Review(
     "preforms_used/1/3",
@@ -95,6 +95,30 @@ def test_overdue_answers_are_raised(count: int, which: str) -> None:
     }
     assert data["startTime"] == "2026-03-04T11:00:00.000Z"
     assert "postingDate" not in data
+
+
+def test_what_is_booked_in_doubt_is_said() -> None:
+    span = (NOON - timedelta(seconds=5), NOON)
+    notice = Notice("syrup/notice/1", Cause.LOT_UNKNOWN, key(), Decimal("1.5"), *span, "no known lot")
+    event = event_of(_draft(EventType.EXCEPTION, notice), source("ops"))
+
+    assert event["data"]["noticeID"] == "syrup/notice/1"
+    assert (event["data"]["cause"], event["data"]["quantity"]["quantityString"]) == ("lot-unknown", "1.5")
+    assert (event["data"]["since"], event["data"]["until"]) == ("2026-03-04T11:59:55.000Z", "2026-03-04T12:00:00.000Z")
+    assert event["subject"] == "300017"
+
+
+def test_a_line_says_who_worked_and_where_its_context_was_known_from() -> None:
+    booked = line()
+    booked = replace(booked, key=replace(booked.key, operator="anna"))
+    (sent,) = data_of(EventDraft(EventType.CONSUMED, "routine", NOON, (booked,)))["materialActual"]
+
+    assert sent["properties"] == [{"id": "operator", "value": "anna"}, *_origin(booked.key.rule)]
+
+
+def _origin(rule: str) -> list[dict[str, str]]:
+    order = tag_map().rules[rule].order
+    return [] if order is None else [{"id": "orderFrom", "value": str(order)}]
 
 
 def test_a_snapshot_states_gross_figures_at_the_watermarks() -> None:

@@ -25,7 +25,6 @@ from edge_agent.inbound.positions import Stating
 from edge_agent.inbound.replaying import Replaying
 from edge_agent.measuring import Measuring, measured
 from edge_agent.model.ack import Taken
-from edge_agent.model.confirmation import Result
 from edge_agent.model.event import Render
 from edge_agent.model.message import Answered, ConfirmationMessage
 from edge_agent.mqtt.network import PahoBroker
@@ -225,8 +224,8 @@ def add_publishing(
 def _add_messages(shell: Shell, supervisor: Supervisor, pipeline: Pipeline, relay: Relay) -> tuple[Telling, Confirming]:
     """What MES and SCADA say comes in over the relay's session."""
 
-    async def confirm(message: ConfirmationMessage) -> Answered:
-        return (await pipeline.ask(message)).answered or Answered(message.digest, Result.DONE)
+    async def confirm(message: ConfirmationMessage) -> Answered | None:
+        return (await pipeline.ask(message)).answered
 
     def answered(rule: str, result: str) -> None:
         shell.counts.add("confirmations", rule=rule, result=result)

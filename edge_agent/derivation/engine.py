@@ -120,7 +120,8 @@ class Engine:
             case Entered():
                 enter(work, item)
             case ConfirmationMessage():
-                messages.confirm(work, self._confirmed[item.rule], item)
+                if item.rule in self._confirmed:  # else the map was swapped meanwhile: not answered
+                    messages.confirm(work, self._confirmed[item.rule], item)
             case ContextMessage():
                 self._told(work, item)
 

@@ -187,6 +187,8 @@ def _fault(tag_map: TagMap, rule: Rule, message: ConfirmationMessage) -> str | N
         return f"quantity {message.quantity:f} {unit.name} has too many digits in {rule.material.unit.name}"
     if rule.material.lot_tracked and message.lot is None:
         return f"material {rule.material.number} is lot-tracked, and no lot is given"
+    if certain.tells_apart(rule) and message.container is None:
+        return certain.NAMELESS
     return _wrong_side(rule, message)
 
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Awaitable, Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Any, Protocol
 
@@ -136,7 +136,8 @@ class Telling:
             name: _scalar(self._map.tags[TagRef(command.source, name)], value) for name, value in command.values.items()
         }
         nonce = message.Nonce(NAME, command.nonce, command.digest, command.expires)
-        return ContextMessage(command.source, values, command.time or now.wall, now, nonce)
+        since = now.wall if command.time is None else command.time.astimezone(UTC)
+        return ContextMessage(command.source, values, since, now, nonce)
 
 
 def _scalar(tag: Tag, said: Said) -> Scalar:

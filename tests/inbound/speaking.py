@@ -110,10 +110,8 @@ class Desk:
             for name, verb in (("context", self.telling), ("confirm", self.confirming))
         }
 
-    async def _confirm(self, message: ConfirmationMessage) -> Answered:
-        answered = (await self.pipeline.ask(message)).answered
-        assert answered is not None
-        return answered
+    async def _confirm(self, message: ConfirmationMessage) -> Answered | None:
+        return (await self.pipeline.ask(message)).answered
 
     def send(self, name: str, body: object, *, retained: bool = False) -> None:
         """It arrives."""

@@ -15,13 +15,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_agent.derivation import messages
+from edge_agent.derivation.engine import Engine
 from edge_agent.errors import StoreFull
 from edge_agent.inbound.command import read_command
 from edge_agent.inbound.confirm import Confirm
 from edge_agent.inbound.payload import PayloadRefused
 from edge_agent.model.message import ConfirmationMessage
+from edge_agent.pipeline import Swap
+from edge_agent.publishing.encoding import Renderer
 from edge_agent.store.messages import MessageBook
-from tests.inbound.speaking import START, Desk, back_up, desk, put_back, spoken_map, spoken_text, vouch
+from tests.inbound.speaking import CONFIG, START, Desk, back_up, desk, put_back, spoken_map, spoken_text, vouch
 from tests.publishing.schemas import validator
 
 SCHEMA, REPLY = (validator(f"urn:edgeagent:schema:cmd.confirm{suffix}:1") for suffix in ("", ".reply"))
@@ -146,6 +149,25 @@ async def test_another_map_goes_on_for_a_renamed_rule(tmp_path: Path) -> None:
         answer = await agent.say("confirm", body | {"rule": "agv_to_warehouse"})
         assert (answer["result"], answer["repeated"]) == (0, True)
         assert await agent.booked() == before
+
+
+async def test_a_rule_that_goes_while_it_is_asked_for_refuses(tmp_path: Path) -> None:
+    async with desk(tmp_path) as agent:
+        without = spoken_map(tmp_path, CONFIG.read_text(encoding="utf-8"))
+        swap = Swap(Engine(without), Renderer(without, "test").render, {}, frozenset())
+        swapping = asyncio.create_task(agent.pipeline.ask(swap))
+        await asyncio.sleep(0)
+        answer = await agent.say("confirm", agent.movement("AGV-1", order="4711"))
+        await swapping
+        assert (answer["result"], answer["reason"]) == (None, "refused: the tag map has no rule agv_out any more")
+
+
+async def test_the_same_instant_in_another_zone_is_the_same_content(tmp_path: Path) -> None:
+    async with desk(tmp_path) as agent:
+        body = agent.movement("AGV-1", order="4711", time="2026-03-02T11:00:00Z")
+        await agent.say("confirm", body)
+        again = await agent.say("confirm", body | {"time": "2026-03-02T12:00:00.000+01:00"})
+        assert (again["result"], again["repeated"]) == (0, True)
 
 
 async def test_after_a_restore_what_had_happened_is_doubted(tmp_path: Path) -> None:

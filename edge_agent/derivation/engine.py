@@ -169,6 +169,7 @@ class Engine:
         for name in work.held():
             if name in self._meters:
                 self._meters[name].settle(work, now)
+        messages.note_restore(work, now)
         for rule in self._confirmed.values():
             state = work.rule(rule.name).signal
             if state is not None and state.restored:

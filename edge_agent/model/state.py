@@ -19,6 +19,9 @@ from edge_agent.model.value import value
 EPOCH_LEAP = 1_000
 """Epochs skipped after a restore: the lost store may have used the next ones."""
 
+RESTORES = "@restores"
+"""Under this name of no rule a `ConfirmationState` knows of restores, for rules that the restored store had not known."""
+
 K = TypeVar("K")
 V = TypeVar("V")
 

@@ -163,6 +163,11 @@ class Desk:
             sql = "SELECT count(*) FROM event WHERE type = 'io.edgeagent.material.moved.v1'"
             return int(reader._connection.execute(sql).fetchone()[0])
 
+    def lines(self) -> list[tuple[str, int, int]]:
+        """The places of the ledger's lines: rule, epoch, position."""
+        with open_reader(self.database.path) as reader:
+            return list(reader._connection.execute("SELECT rule, epoch, from_position FROM line"))
+
     def reviews(self) -> list[dict[str, Any]]:
         with open_reader(self.database.path) as reader:
             return reader.reviews()

@@ -192,6 +192,29 @@ async def test_after_a_restore_what_had_happened_is_doubted(tmp_path: Path) -> N
         assert [one["cause"] for one in agent.reviews()] == ["restored"]
 
 
+@pytest.mark.parametrize("keep", [True, False], ids=["an empty backup", "no backup at all"])
+async def test_a_restored_store_doubts_for_rules_that_it_had_not_known(tmp_path: Path, *, keep: bool) -> None:
+    async with desk(tmp_path) as agent:
+        clock = agent.clock
+    back_up(tmp_path)
+    async with desk(tmp_path, clock) as agent:
+        lost = agent.movement("AGV-1", order="4711")
+        assert (await agent.say("confirm", lost))["result"] == 0
+        before = set(agent.lines())
+        vouch(agent)
+    if not keep:
+        for file in (tmp_path / "backup").iterdir():
+            file.unlink()
+    put_back(tmp_path)
+    clock.advance(timedelta(seconds=30))
+    async with desk(tmp_path, clock) as agent:
+        assert (await agent.say("confirm", lost))["result"] == 4
+        agent.clock.advance(timedelta(seconds=10))
+        assert (await agent.say("confirm", agent.movement("AGV-2", order="4711")))["result"] == 0
+        assert [one["cause"] for one in agent.reviews()] == ["restored"]
+        assert not before & set(agent.lines())
+
+
 @pytest.mark.parametrize(
     ("changes", "why"),
     [

@@ -184,7 +184,7 @@ async def test_a_restored_database_gets_a_new_uuid_and_marks_every_rule(opened: 
     state = await Checkpoint(database).load()
     signals = {name: rule.signal for name, rule in state.rules.items()}
     assert set(signals) == {RULE, "pallet_out", RESTORES}
-    assert all(isinstance(s, CounterState | HandshakeState) and s.restored for s in signals.values())
+    assert all(signal is not None and signal.restored for signal in signals.values())
     (event,) = await UnitOfWork(database).commit(booked(9, 10), render, AT)
     assert (event.sequence, database.store_uuid in event.source) == (1, True)
 

@@ -20,7 +20,7 @@ EPOCH_LEAP = 1_000
 """Epochs skipped after a restore: the lost store may have used the next ones."""
 
 RESTORES = "@restores"
-"""Under this name, which is no rule's, a `ConfirmationState` tells of restores to rules that the store had not known."""
+"""Under this name, which is no rule's, a `ConfirmationState` tells of restores to rules the store had not known."""
 
 K = TypeVar("K")
 V = TypeVar("V")

@@ -26,7 +26,7 @@ from edge_agent.inbound.replaying import Replaying
 from edge_agent.measuring import Measuring, measured
 from edge_agent.model.ack import Taken
 from edge_agent.model.event import Render
-from edge_agent.model.message import Answered, ConfirmationMessage
+from edge_agent.model.message import Answered, ConfirmationMessage, ContextMessage
 from edge_agent.mqtt.network import PahoBroker
 from edge_agent.pipeline import Pipeline, Probe, no_probe
 from edge_agent.publishing.encoding import Renderer
@@ -227,11 +227,14 @@ def _add_messages(shell: Shell, supervisor: Supervisor, pipeline: Pipeline, rela
     async def confirm(message: ConfirmationMessage) -> Answered | None:
         return (await pipeline.ask(message)).answered
 
+    async def tell(message: ContextMessage) -> str | None:
+        return (await pipeline.ask(message)).refused
+
     def answered(rule: str, result: str) -> None:
         shell.counts.add("confirmations", rule=rule, result=result)
 
     book, clock = MessageBook(shell.database), shell.parts.clock
-    telling = Telling(shell.tag_map, book, pipeline.ask, clock)
+    telling = Telling(shell.tag_map, book, tell, clock)
     confirming = Confirming(shell.tag_map, book, confirm, clock, answered)
     _add_command(shell, supervisor, relay, "context", telling, limit=_CONTEXT)
     _add_command(shell, supervisor, relay, "confirm", confirming, limit=_CONFIRMATIONS)

@@ -119,6 +119,15 @@ def test_its_cadence_gathers_it() -> None:
     assert [int(line.quantity) for line in event.lines] == [1920]
 
 
+def test_what_is_confirmed_in_another_order_is_a_line_that_ends_after_it_begins() -> None:
+    often: Cadence = replace(EVERY_MINUTE, name="finished")
+    talk = Talk(confirmed(cadence=often))
+    talk.confirm("1", container=None, age=5).confirm("2", container=None, age=65).after(61).tick()
+    ((line,),) = [event.lines for event in talk.material_events()]
+    assert (NOON - line.start_time, NOON - line.time) == (timedelta(seconds=65), timedelta(seconds=5))
+    assert (line.evidence.first_time, line.evidence.last_time) == (line.start_time, line.time)
+
+
 def test_an_id_is_a_natural_key_with_its_answer() -> None:
     rule = replace(confirmed(), was="pallets")
     talk = Talk(rule).confirm("a/b")

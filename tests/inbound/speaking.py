@@ -20,7 +20,7 @@ from edge_agent.derivation.engine import Engine
 from edge_agent.inbound.confirm import Confirming
 from edge_agent.inbound.context import Telling
 from edge_agent.inbound.intake import Handled, Intake
-from edge_agent.model.message import Answered, ConfirmationMessage
+from edge_agent.model.message import Answered, ConfirmationMessage, ContextMessage
 from edge_agent.model.reading import Cut, Tick
 from edge_agent.pipeline import Pipeline
 from edge_agent.publishing.encoding import Renderer
@@ -96,7 +96,7 @@ class Desk:
             counts=self.counts,
         )
         book = MessageBook(database)
-        self.telling = Telling(tag_map, book, self.pipeline.ask, clock)
+        self.telling = Telling(tag_map, book, self._tell, clock)
         self.confirming = Confirming(tag_map, book, self._confirm, clock)
         self.intakes: dict[str, Intake[Any]] = {
             name: Intake(
@@ -109,6 +109,9 @@ class Desk:
             )
             for name, verb in (("context", self.telling), ("confirm", self.confirming))
         }
+
+    async def _tell(self, message: ContextMessage) -> str | None:
+        return (await self.pipeline.ask(message)).refused
 
     async def _confirm(self, message: ConfirmationMessage) -> Answered | None:
         return (await self.pipeline.ask(message)).answered

@@ -25,9 +25,8 @@ from edge_agent.inbound.positions import Stating
 from edge_agent.inbound.replaying import Replaying
 from edge_agent.measuring import Measuring, measured
 from edge_agent.model.ack import Taken
-from edge_agent.model.confirmation import Result
 from edge_agent.model.event import Render
-from edge_agent.model.message import Answered, ConfirmationMessage
+from edge_agent.model.message import Answered, ConfirmationMessage, ContextMessage
 from edge_agent.mqtt.network import PahoBroker
 from edge_agent.pipeline import Pipeline, Probe, no_probe
 from edge_agent.publishing.encoding import Renderer
@@ -225,14 +224,17 @@ def add_publishing(
 def _add_messages(shell: Shell, supervisor: Supervisor, pipeline: Pipeline, relay: Relay) -> tuple[Telling, Confirming]:
     """What MES and SCADA say comes in over the relay's session."""
 
-    async def confirm(message: ConfirmationMessage) -> Answered:
-        return (await pipeline.ask(message)).answered or Answered(message.digest, Result.DONE)
+    async def confirm(message: ConfirmationMessage) -> Answered | None:
+        return (await pipeline.ask(message)).answered
+
+    async def tell(message: ContextMessage) -> str | None:
+        return (await pipeline.ask(message)).refused
 
     def answered(rule: str, result: str) -> None:
         shell.counts.add("confirmations", rule=rule, result=result)
 
     book, clock = MessageBook(shell.database), shell.parts.clock
-    telling = Telling(shell.tag_map, book, pipeline.ask, clock)
+    telling = Telling(shell.tag_map, book, tell, clock)
     confirming = Confirming(shell.tag_map, book, confirm, clock, answered)
     _add_command(shell, supervisor, relay, "context", telling, limit=_CONTEXT)
     _add_command(shell, supervisor, relay, "confirm", confirming, limit=_CONFIRMATIONS)

@@ -370,7 +370,7 @@ def _union(ours: tuple[Flag, ...], theirs: tuple[Flag, ...]) -> tuple[Flag, ...]
 def _merge(rule: Rule, last: Line, line: Line) -> Line | None:
     """Both as one line, if they continue each other under one key; else None.
 
-    A confirmation of a container is a movement of its own.
+    A confirmation of a container is a movement of its own. What is confirmed late may be earlier.
     """
     ours, theirs = last.evidence, line.evidence
     follows = ours.epoch == theirs.epoch and ours.to_position == theirs.from_position
@@ -382,8 +382,8 @@ def _merge(rule: Rule, last: Line, line: Line) -> Line | None:
         epoch=ours.epoch,
         from_position=ours.from_position,
         to_position=theirs.to_position,
-        first_time=ours.first_time,
-        last_time=theirs.last_time,
+        first_time=min(ours.first_time, theirs.first_time),
+        last_time=max(ours.last_time, theirs.last_time),
         samples=ours.samples + theirs.samples,
         raw_before=ours.raw_before,
         raw_after=theirs.raw_after,
@@ -397,7 +397,7 @@ def _merge(rule: Rule, last: Line, line: Line) -> Line | None:
         last.unit,
         last.source_quantity + line.source_quantity,
         last.source_unit,
-        last.start_time,
-        line.time,
+        min(last.start_time, line.start_time),
+        max(last.time, line.time),
         proof,
     )

@@ -148,7 +148,8 @@ class Engine:
             case Entered():
                 enter(work, item)
             case ConfirmationMessage():
-                messages.confirm(work, self._confirmed[item.rule], item)
+                if item.rule in self._confirmed:  # else the map was swapped meanwhile: not answered
+                    messages.confirm(work, self._confirmed[item.rule], item)
             case ContextMessage():
                 self._told(work, item)
 
@@ -164,7 +165,16 @@ class Engine:
         self._take(work, reading, time, refused=refused)
 
     def _told(self, work: Books, said: ContextMessage) -> None:
-        """Values that hold since the time that is said: by an order from MES, not by a device's clock."""
+        """Values that hold since the time that is said, by MES's word and not by a device's clock.
+
+        What comes after something newer was said in its place is refused: it is not what holds now.
+        """
+        for name in said.values:
+            history = work.state.orders.get(TagRef(said.source, name))
+            if history is not None and history.history[-1][1] > said.time:
+                since = history.history[-1][1].isoformat()
+                work.outcome.refused = f"{name}: something newer was said, which holds since {since}"
+                return
         known = _received(work, said.source, said.received)
         work.state.sources[said.source] = replace(known, told=True)
         for name, value in said.values.items():
@@ -245,6 +255,7 @@ class Engine:
         for name in work.held():
             if name in self._meters:
                 self._meters[name].settle(work, now)
+        messages.note_restore(work, now)
         for rule in self._confirmed.values():
             state = work.rule(rule.name).signal
             if state is not None and state.restored:

@@ -23,7 +23,7 @@ from edge_agent.model.message import Answered, ConfirmationMessage
 from edge_agent.model.movement import Candidate, Cause, EventType, Evidence, Flag, Line
 from edge_agent.model.outcome import EpochMark, NaturalKey
 from edge_agent.model.reading import Instant
-from edge_agent.model.state import EPOCH_LEAP, ConfirmationState
+from edge_agent.model.state import EPOCH_LEAP, RESTORES, ConfirmationState, RuleState
 
 _TOO_MUCH = Decimal(10) ** 18
 """A quantity of an event has at most 18 digits before its point (events.md, Data)."""
@@ -91,19 +91,36 @@ def settle(work: Books, rule: Rule, now: Instant) -> ConfirmationState:
     """
     known = work.rule(rule.name).signal
     if not isinstance(known, ConfirmationState):
-        return ConfirmationState(1 if known is None else known.epoch + 1)
+        restores = note_restore(work, now)
+        return replace(restores, epoch=max(restores.epoch, 0 if known is None else known.epoch) + 1)
     if not known.restored:
         return known
     work.doubt_restored(rule)
-    begun = replace(
+    begun = _begun_anew(work, known, now)
+    _keep(work, rule, begun)
+    return begun
+
+
+def note_restore(work: Books, now: Instant) -> ConfirmationState:
+    """When the store was restored the last time: what counts for rules that it had not known."""
+    known = work.rule(RESTORES).signal
+    if not isinstance(known, ConfirmationState):
+        return ConfirmationState(0)
+    if not known.restored:
+        return known
+    noted = _begun_anew(work, known, now)
+    work.put(RESTORES, RuleState(noted))
+    return noted
+
+
+def _begun_anew(work: Books, known: ConfirmationState, now: Instant) -> ConfirmationState:
+    return replace(
         known,
         epoch=known.epoch + EPOCH_LEAP,
         first_number=known.latest,
         restored=False,
         doubted_until=now.wall + work.map.max_skew,
     )
-    _keep(work, rule, begun)
-    return begun
 
 
 def _keep(work: Books, rule: Rule, after: ConfirmationState) -> None:
@@ -191,6 +208,8 @@ def _fault(tag_map: TagMap, rule: Rule, message: ConfirmationMessage) -> str | N
         return f"quantity {message.quantity:f} {unit.name} has too many digits in {rule.material.unit.name}"
     if rule.material.lot_tracked and message.lot is None:
         return f"material {rule.material.number} is lot-tracked, and no lot is given"
+    if certain.tells_apart(rule) and message.container is None:
+        return certain.NAMELESS
     return _wrong_side(rule, message)
 
 

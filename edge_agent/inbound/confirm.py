@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Any, Protocol
 
@@ -52,13 +52,16 @@ class Memory(Protocol):
 
 
 class Confirming:
-    """The verb. `confirm` has a movement booked and returns its answer after the commit; `introduce` another map."""
+    """The verb. `introduce` another map.
+
+    `confirm` has a movement booked and returns its answer after the commit, None where the rule is gone by then.
+    """
 
     def __init__(
         self,
         tag_map: TagMap,
         memory: Memory,
-        confirm: Callable[[ConfirmationMessage], Awaitable[Answered]],
+        confirm: Callable[[ConfirmationMessage], Awaitable[Answered | None]],
         clock: Clock,
         answered: Callable[[str, str], None] = lambda _rule, _result: None,
     ) -> None:
@@ -98,7 +101,7 @@ class Confirming:
         if why_not is not None:
             return Done(self.refused(why_not), f"refused: {why_not}")
         message = ConfirmationMessage(
-            *(command.rule, command.id, command.time, Decimal(command.quantity), now),
+            *(command.rule, command.id, command.time.astimezone(UTC), Decimal(command.quantity), now),
             unit=command.unit,
             container=command.container,
             lot=command.lot,
@@ -113,10 +116,13 @@ class Confirming:
         except StoreError as error:
             self._answered(command.rule, Result.BUSY.name.lower())
             return Done(_answer(Answered("", Result.BUSY, reason=f"{error}; send it again"), repeated=False))
+        if answered is None:
+            why_not = f"the tag map has no rule {command.rule} any more"
+            return Done(self.refused(why_not), f"refused: {why_not}")
         self._answered(command.rule, "repeated" if repeated else answered.result.name.lower())
         return Done(_answer(answered, repeated=repeated))
 
-    async def _settle(self, message: ConfirmationMessage) -> tuple[Answered, bool]:
+    async def _settle(self, message: ConfirmationMessage) -> tuple[Answered | None, bool]:
         """The answer, and whether it was given before. An id with another content is a movement in conflict."""
         rule = self._map.rules[message.rule]
         known = await self._memory.answered(natural_keys(rule, message))

@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Awaitable, Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Any, Protocol
 
@@ -67,10 +67,10 @@ class Memory(Protocol):
 
 
 class Telling:
-    """The verb. `tell` has the values taken in and returns after the commit; `introduce` another map."""
+    """The verb. `tell` has the values taken in, and says after the commit why not, or None. `introduce` another map."""
 
     def __init__(
-        self, tag_map: TagMap, memory: Memory, tell: Callable[[ContextMessage], Awaitable[object]], clock: Clock
+        self, tag_map: TagMap, memory: Memory, tell: Callable[[ContextMessage], Awaitable[str | None]], clock: Clock
     ) -> None:
         self._map = tag_map
         self._memory = memory
@@ -122,11 +122,13 @@ class Telling:
         if why_not is not None:
             return Done(self.refused(why_not), f"refused: {why_not}")
         try:
-            await self._tell(self._message(command))
+            why_not = await self._tell(self._message(command))
         except StoreCorrupt:
             raise
         except StoreError as error:
             return Done(self.refused(f"{error}; send it again later"))
+        if why_not is not None:
+            return Done(self.refused(why_not), f"refused: {why_not}")
         said = ", ".join(f"{name} = {value!r}" for name, value in command.values.items())
         return Done({"taken": len(command.values), "repeated": False, "reason": None}, said)
 
@@ -136,7 +138,8 @@ class Telling:
             name: _scalar(self._map.tags[TagRef(command.source, name)], value) for name, value in command.values.items()
         }
         nonce = message.Nonce(NAME, command.nonce, command.digest, command.expires)
-        return ContextMessage(command.source, values, command.time or now.wall, now, nonce)
+        since = now.wall if command.time is None else command.time.astimezone(UTC)
+        return ContextMessage(command.source, values, since, now, nonce)
 
 
 def _scalar(tag: Tag, said: Said) -> Scalar:

@@ -62,6 +62,8 @@ class Outcome:
     answered: Answered | None = None
     """What the confirmation in it is answered, after the commit."""
     nonces: list[Nonce] = field(default_factory=list)
+    refused: str | None = None
+    """Why nothing of the context in it was taken."""
     snapshot: bool = False
     """Whether a snapshot of all stocks is to be taken with it."""
     counts: dict[tuple[str, str], int] = field(default_factory=dict)

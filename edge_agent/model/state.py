@@ -21,6 +21,9 @@ from edge_agent.model.value import value
 EPOCH_LEAP = 1_000
 """Epochs skipped after a restore: the lost store may have used the next ones."""
 
+RESTORES = "@restores"
+"""Under this name, which is no rule's, a `ConfirmationState` tells of restores to rules the store had not known."""
+
 K = TypeVar("K")
 V = TypeVar("V")
 

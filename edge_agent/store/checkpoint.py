@@ -13,6 +13,7 @@ from pydantic import TypeAdapter
 from edge_agent.model.measured import FlowState, LevelState
 from edge_agent.model.reading import Scalar, TagRef
 from edge_agent.model.state import (
+    RESTORES,
     CadenceState,
     ConditionState,
     ConfirmationState,
@@ -143,6 +144,7 @@ async def mark_restored(connection: Connection) -> None:
     What messages have said is forgotten: they may have said something else to the lost store, and nobody can ask them.
     """
     state = await _load(connection)
+    state.rules.setdefault(RESTORES, RuleState(ConfirmationState(0)))
     for name, rule in state.rules.items():
         if rule.signal is not None:
             state.rules[name] = replace(rule, signal=replace(rule.signal, restored=True))

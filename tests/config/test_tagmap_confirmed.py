@@ -14,7 +14,7 @@ from edge_agent.config.signals import Confirmation, Handshake
 from edge_agent.config.tagmap import Arrival, CommandAddress, CommandSource, OncePer, TagMap, TagType
 from edge_agent.model.movement import EventType
 from edge_agent.model.reading import TagRef
-from tests.inbound.speaking import spoken_text
+from tests.inbound.speaking import CONFIG, spoken_text
 
 Check = Callable[[str, tuple[tuple[str, str], ...]], Finding]
 _AGV = "    confirmation: {source: mes}\n"
@@ -178,3 +178,26 @@ def test_a_bad_confirmation_is_answered_at_its_place(code: str, rules: str, chec
 def test_a_good_pair_has_no_findings(tmp_path: Path) -> None:
     text = spoken_text().replace("ownership:", f"{_PAIR}ownership:")
     assert _loaded(tmp_path, text).findings == ()
+
+
+_PAGE = (Path(__file__).parents[2] / "docs" / "tag-map.md").read_text(encoding="utf-8")
+
+
+def _shown(anchor: str) -> str:
+    """The example after an anchor of docs/tag-map.md."""
+    return _PAGE.split(f'<a id="{anchor}"></a>', 1)[1].split("```yaml\n", 1)[1].split("```", 1)[0]
+
+
+def test_what_the_page_shows_is_valid(tmp_path: Path) -> None:
+    """Its sources, tags and rules in place of ours; the order it gives another rule is left out."""
+    shown = _shown("messages")
+    sources = shown.split("sources:\n")[1].split("tags:\n")[0]
+    tags = shown.split("tags:\n")[1].split("movements:\n")[0]
+    rule = "  agv_out:\n" + shown.split("  agv_out:\n")[1] + _shown("once_per")
+    transport = "".join(f"  {line}\n" for line in _shown("transport").splitlines())
+    text = CONFIG.read_text(encoding="utf-8").replace("\ntags:\n", f"\n{sources}tags:\n{tags}", 1)
+    loaded = _loaded(tmp_path, text.replace("\nownership:", f"\n{rule}{transport}ownership:"))
+    assert loaded.findings == (), [finding.render() for finding in loaded.findings]
+    assert loaded.tag_map is not None
+    assert loaded.tag_map.rules["agv_out"].once_per == OncePer(timedelta(hours=12), exclude=False)
+    assert loaded.tag_map.rules["pallet_there"].arrival == Arrival("pallet_left", timedelta(hours=4))

@@ -19,7 +19,7 @@ from edge_agent.model.movement import EventType, Flag, LineState
 from edge_agent.model.reading import TagRef
 from edge_agent.model.state import EPOCH_LEAP, ConfirmationState, HandshakeState, RuleState, State
 from tests.derivation.confirming_plant import SODA, Talk, confirmed
-from tests.derivation.plant import EVERY_MINUTE, NOON
+from tests.derivation.plant import EVERY_MINUTE, NOON, counter
 
 DONE, FAILED, CONFLICT, IN_REVIEW = Result.DONE, Result.FAILED_CHECK, Result.CONFLICT, Result.IN_REVIEW
 MES_ORDER = TagRef("mes", "order_no")
@@ -119,6 +119,15 @@ def test_its_cadence_gathers_it() -> None:
     assert [int(line.quantity) for line in event.lines] == [1920]
 
 
+def test_what_is_confirmed_in_another_order_is_a_line_that_ends_after_it_begins() -> None:
+    often: Cadence = replace(EVERY_MINUTE, name="finished")
+    talk = Talk(confirmed(cadence=often))
+    talk.confirm("1", container=None, age=5).confirm("2", container=None, age=65).after(61).tick()
+    ((line,),) = [event.lines for event in talk.material_events()]
+    assert (NOON - line.start_time, NOON - line.time) == (timedelta(seconds=65), timedelta(seconds=5))
+    assert (line.evidence.first_time, line.evidence.last_time) == (line.start_time, line.time)
+
+
 def test_an_id_is_a_natural_key_with_its_answer() -> None:
     rule = replace(confirmed(), was="pallets")
     talk = Talk(rule).confirm("a/b")
@@ -150,6 +159,23 @@ def test_order_and_lot_told_by_mes_are_those_of_their_time() -> None:
 
     assert (talk.of("A"), talk.of("B")) == (72, 96)
     assert talk.doubts() == []
+
+
+def test_a_counter_counts_for_the_order_that_mes_says() -> None:
+    """With and without the engine's short cut."""
+    talk = Talk(counter("u32", order=MES_ORDER)).tell(order_no="A")
+    for number in range(1, 41):
+        talk.after(0.1).read(number)
+        if number == 20:
+            talk.tell(order_no="B")
+    talk.cut()
+    assert (talk.of("A"), talk.of("B")) == (19, 20)
+
+
+def test_a_rule_that_is_gone_answers_nothing() -> None:
+    talk = Talk(confirmed())
+    outcome = talk.engine.fold(talk.state, (talk.message("1", rule="gone"),))
+    assert (outcome.answered, outcome.natural_keys, outcome.events) == (None, [], [])
 
 
 def test_a_restored_store_doubts_what_had_happened_by_then_and_nothing_else() -> None:

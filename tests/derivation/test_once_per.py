@@ -19,7 +19,7 @@ from tests.derivation.confirming_plant import Talk, confirmed, once
 from tests.derivation.plant import NOON, Bench, handshake
 
 HOUR = 3600
-DONE, IN_REVIEW = Result.DONE, Result.IN_REVIEW
+DONE, FAILED, IN_REVIEW = Result.DONE, Result.FAILED_CHECK, Result.IN_REVIEW
 REVIEW, EXCLUDE = confirmed(once_per=once()), confirmed(once_per=once(exclude=True))
 AGAIN = ("passed-again", [0, 960])
 
@@ -90,7 +90,10 @@ def test_what_is_confirmed_late_is_compared_with_its_own_time() -> None:
 
 def test_a_container_must_be_named() -> None:
     talk = Talk(REVIEW).confirm("1", container=None)
-    assert (talk.booked, talk.results, talk.doubts()) == (0, [IN_REVIEW], [("failed-check", [0, 960])])
+    assert (talk.booked, talk.results, talk.doubts()) == (0, [FAILED], [("failed-check", [0, 960])])
+    bench = Bench(handshake(once_per=once())).block(6, 6).block(7, 6, sscc=" ")
+    assert (bench.booked, bench.doubts()) == (0, [("failed-check", [0, 960])])
+    assert [one.result for one in bench.journal.acknowledgements] == [IN_REVIEW]
 
 
 def test_a_handshake_is_suppressed_and_acknowledged_alike() -> None:

@@ -94,7 +94,7 @@ ROWS = [
         lambda w: w.left("1").there("1", quantity=39),
         *(0, [DONE, IN_REVIEW], [("other-quantity", [0, 936, 960])], []),
     ),
-    Row("no container", lambda w: w.left("1", None), 0, [IN_REVIEW], [("failed-check", [0, 960])], []),
+    Row("no container", lambda w: w.left("1", None), 0, [FAILED], [("failed-check", [0, 960])], []),
     Row(
         "a departure that fails a check sets nothing out",
         lambda w: w.left("1", quantity=0).there("1"),

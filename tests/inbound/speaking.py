@@ -20,7 +20,7 @@ from edge_agent.derivation.engine import Engine
 from edge_agent.inbound.confirm import Confirming
 from edge_agent.inbound.context import Telling
 from edge_agent.inbound.intake import Handled, Intake
-from edge_agent.model.message import Answered, ConfirmationMessage
+from edge_agent.model.message import Answered, ConfirmationMessage, ContextMessage
 from edge_agent.model.reading import Cut, Tick
 from edge_agent.pipeline import Pipeline
 from edge_agent.publishing.encoding import Renderer
@@ -96,7 +96,7 @@ class Desk:
             counts=self.counts,
         )
         book = MessageBook(database)
-        self.telling = Telling(tag_map, book, self.pipeline.ask, clock)
+        self.telling = Telling(tag_map, book, self._tell, clock)
         self.confirming = Confirming(tag_map, book, self._confirm, clock)
         self.intakes: dict[str, Intake[Any]] = {
             name: Intake(
@@ -110,10 +110,11 @@ class Desk:
             for name, verb in (("context", self.telling), ("confirm", self.confirming))
         }
 
-    async def _confirm(self, message: ConfirmationMessage) -> Answered:
-        answered = (await self.pipeline.ask(message)).answered
-        assert answered is not None
-        return answered
+    async def _tell(self, message: ContextMessage) -> str | None:
+        return (await self.pipeline.ask(message)).refused
+
+    async def _confirm(self, message: ConfirmationMessage) -> Answered | None:
+        return (await self.pipeline.ask(message)).answered
 
     def send(self, name: str, body: object, *, retained: bool = False) -> None:
         """It arrives."""
@@ -164,6 +165,11 @@ class Desk:
         with open_reader(self.database.path) as reader:
             sql = "SELECT count(*) FROM event WHERE type = 'io.edgeagent.material.moved.v1'"
             return int(reader._connection.execute(sql).fetchone()[0])
+
+    def lines(self) -> list[tuple[str, int, int]]:
+        """The places of the ledger's lines: rule, epoch, position."""
+        with open_reader(self.database.path) as reader:
+            return list(reader._connection.execute("SELECT rule, epoch, from_position FROM line"))
 
     def reviews(self) -> list[dict[str, Any]]:
         with open_reader(self.database.path) as reader:

@@ -15,13 +15,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_agent.derivation import messages
+from edge_agent.derivation.engine import Engine
 from edge_agent.errors import StoreFull
 from edge_agent.inbound.command import read_command
 from edge_agent.inbound.confirm import Confirm
 from edge_agent.inbound.payload import PayloadRefused
 from edge_agent.model.message import ConfirmationMessage
+from edge_agent.pipeline import Swap
+from edge_agent.publishing.encoding import Renderer
 from edge_agent.store.messages import MessageBook
-from tests.inbound.speaking import START, Desk, back_up, desk, put_back, spoken_map, spoken_text, vouch
+from tests.inbound.speaking import CONFIG, START, Desk, back_up, desk, put_back, spoken_map, spoken_text, vouch
 from tests.publishing.schemas import validator
 
 SCHEMA, REPLY = (validator(f"urn:edgeagent:schema:cmd.confirm{suffix}:1") for suffix in ("", ".reply"))
@@ -148,6 +151,25 @@ async def test_another_map_goes_on_for_a_renamed_rule(tmp_path: Path) -> None:
         assert await agent.booked() == before
 
 
+async def test_a_rule_that_goes_while_it_is_asked_for_refuses(tmp_path: Path) -> None:
+    async with desk(tmp_path) as agent:
+        without = spoken_map(tmp_path, CONFIG.read_text(encoding="utf-8"))
+        swap = Swap(Engine(without), Renderer(without, "test").render, {}, frozenset())
+        swapping = asyncio.create_task(agent.pipeline.ask(swap))
+        await asyncio.sleep(0)
+        answer = await agent.say("confirm", agent.movement("AGV-1", order="4711"))
+        await swapping
+        assert (answer["result"], answer["reason"]) == (None, "refused: the tag map has no rule agv_out any more")
+
+
+async def test_the_same_instant_in_another_zone_is_the_same_content(tmp_path: Path) -> None:
+    async with desk(tmp_path) as agent:
+        body = agent.movement("AGV-1", order="4711", time="2026-03-02T11:00:00Z")
+        await agent.say("confirm", body)
+        again = await agent.say("confirm", body | {"time": "2026-03-02T12:00:00.000+01:00"})
+        assert (again["result"], again["repeated"]) == (0, True)
+
+
 async def test_after_a_restore_what_had_happened_is_doubted(tmp_path: Path) -> None:
     async with desk(tmp_path) as agent:
         await _order(agent)
@@ -168,6 +190,29 @@ async def test_after_a_restore_what_had_happened_is_doubted(tmp_path: Path) -> N
         agent.clock.advance(timedelta(seconds=10))
         assert (await agent.say("confirm", agent.movement("AGV-3", order="4711")))["result"] == 0
         assert [one["cause"] for one in agent.reviews()] == ["restored"]
+
+
+@pytest.mark.parametrize("keep", [True, False], ids=["an empty backup", "no backup at all"])
+async def test_a_restored_store_doubts_for_rules_that_it_had_not_known(tmp_path: Path, *, keep: bool) -> None:
+    async with desk(tmp_path) as agent:
+        clock = agent.clock
+    back_up(tmp_path)
+    async with desk(tmp_path, clock) as agent:
+        lost = agent.movement("AGV-1", order="4711")
+        assert (await agent.say("confirm", lost))["result"] == 0
+        before = set(agent.lines())
+        vouch(agent)
+    if not keep:
+        for file in (tmp_path / "backup").iterdir():
+            file.unlink()
+    put_back(tmp_path)
+    clock.advance(timedelta(seconds=30))
+    async with desk(tmp_path, clock) as agent:
+        assert (await agent.say("confirm", lost))["result"] == 4
+        agent.clock.advance(timedelta(seconds=10))
+        assert (await agent.say("confirm", agent.movement("AGV-2", order="4711")))["result"] == 0
+        assert [one["cause"] for one in agent.reviews()] == ["restored"]
+        assert not before & set(agent.lines())
 
 
 @pytest.mark.parametrize(

@@ -80,6 +80,20 @@ async def test_the_same_message_again_changes_nothing_even_later(tmp_path: Path)
     assert "refused: its nonce was used" in agent.audit[-1].outcome
 
 
+async def test_what_comes_late_does_not_take_the_place_of_something_newer(tmp_path: Path) -> None:
+    async with desk(tmp_path) as agent:
+        late = agent.context("nonce-0001", order_no="A", lot="L1") | {"time": START.isoformat()}
+        agent.clock.advance(timedelta(seconds=60))
+        await agent.say("context", agent.context("nonce-0002", order_no="B"))
+        answer = await agent.say("context", late)
+        assert answer["taken"] == 0
+        assert answer["reason"].startswith(
+            "refused: order_no: something newer was said, which holds since 2026-03-02T11:"
+        )
+        assert _runs(agent) == "B"
+        assert (await agent.say("context", agent.context("nonce-0001", lot="L1")))["taken"] == 1
+
+
 async def test_a_restored_store_does_not_know_what_mes_said_since(tmp_path: Path) -> None:
     """It would take the order of the backup for the one that runs; nobody shows it the right one, as a PLC would."""
     async with desk(tmp_path) as agent:

@@ -223,3 +223,47 @@ async def test_scada_confirms_once_whatever_happens(tmp_path: Path, point: str) 
         totals, reviews, _ = made.books()
         assert totals["moved/900001/4711/L3-OUT"] == 8 * 48
         assert sorted(one["cause"] for one in reviews) == ["conflict", "failed-check"]
+
+
+_TRANSPORT = """  agv_left:
+    event: moved
+    material: "900001"
+    from: WH-01
+    to: WH-02
+    confirmation: {source: mes}
+    phase: departed
+  agv_there:
+    event: moved
+    material: "900001"
+    from: WH-01
+    to: WH-02
+    confirmation: {source: mes}
+    phase: arrived
+    pairs_with: agv_left
+    arrives_within: 4 h
+"""
+
+
+async def test_what_passed_and_what_is_on_its_way_outlives_a_kill(tmp_path: Path) -> None:
+    confirmation = "confirmation: {source: mes}\n"
+    once = (confirmation, f"{confirmation}    once_per: {{key: container, within: 12 h, else: exclude}}\n")
+    async with works(tmp_path, once, ("ownership:", f"{_TRANSPORT}ownership:")) as made:
+        await made.run()
+        await made.ready()
+        await made.scada.say("context", {"source": "mes", "values": {"order_no": "4711"}})
+        for number in range(3):
+            await made.scada.say("confirm", _movement(number, container="P1"))
+            left = _movement(100 + number, rule="agv_left", container=f"Q{number}")
+            assert (await made.scada.say("confirm", left))["result"] == 0
+            await made.agent.ask("kill")
+            await made.run()
+        assert [one["container"] for one in made.books()[2]] == ["Q0", "Q1", "Q2"]
+        for number in range(2):
+            there = _movement(200 + number, rule="agv_there", container=f"Q{number}")
+            assert [(await made.scada.say("confirm", there))["result"] for _ in range(2)] == [0, 0]
+        await until(lambda: len(made.scada.moved()) == 3, "all movements are published")
+        assert made.scada.moved() == {"P1": ["4711"], "Q0": [""], "Q1": [""]}
+        totals, reviews, under_way = made.books()
+        assert totals["moved/900001/4711/L3-OUT"] == 48
+        assert totals["moved/900001//WH-01"] == 96
+        assert (reviews, [one["container"] for one in under_way]) == ([], ["Q2"])

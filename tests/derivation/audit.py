@@ -206,9 +206,8 @@ class Audit:
             return  # no single cause explains it
         order = next((order for order, units in truth.items() if units), review.key.order)
         offered = {(one.quantity, one.key.order) for one in review.candidates}
-        assert (Decimal(truth.total()), order) in offered, (
-            f"{truth} ran, offered are {sorted(offered)}: {review.message}"
-        )
+        counted = truth.total() - self.line.lost_in(range(since + 1, until + 1)).total()
+        assert (Decimal(counted), order) in offered, f"{truth} ran, offered are {sorted(offered)}: {review.message}"
 
     def _steps(self, review: Review) -> tuple[int, int]:
         return self.line.at(review.line.start_time), self.line.at(review.line.time)

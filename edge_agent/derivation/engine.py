@@ -170,7 +170,7 @@ class Engine:
         What comes after something newer was said in its place is refused: it is not what holds now.
         """
         for name in said.values:
-            history = work.state.orders.get(TagRef(said.source, name))
+            history = work.state.contexts.get(TagRef(said.source, name))
             if history is not None and history.history[-1][1] > said.time:
                 since = history.history[-1][1].isoformat()
                 work.outcome.refused = f"{name}: something newer was said, which holds since {since}"

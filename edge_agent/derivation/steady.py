@@ -44,6 +44,9 @@ class Steady:
     contexts: tuple[TagRef, ...] = ()
     gates: tuple[tuple[str, bool], ...] = ()
     lot: TagRef | None = None
+    line: tuple[object, ...] = ()
+    """What the rule's lines have in common: rule, event, material, places, no container, no operator."""
+    units: tuple[str, str] = ("", "")
 
     @classmethod
     def of(cls, rule: Rule, tag_map: TagMap) -> Steady | None:
@@ -66,6 +69,8 @@ class Steady:
             modulus=spec.modulus or 0,
             contexts=tuple(tag for tag in (rule.order, rule.lot_tag) if tag is not None),
             lot=rule.lot_tag,
+            line=(rule.name, rule.event, rule.material.number, rule.from_, rule.to, None, None),
+            units=(rule.material.unit.name, rule.source_unit.name),
             gates=tuple(_gates(rule)),
         )
 
@@ -203,17 +208,14 @@ def _grown(work: Books, step: _Step, delta: int) -> Line | None:
 
 def _is_open_for(work: Books, step: _Step, line: Line) -> bool:
     """Whether what ran has the open line's key and units, all of it in its posting day."""
-    rule, key, day = step.one.rule, line.key, work.day(step.time)
-    contexts = work.state.contexts
+    one, key, day, contexts = step.one, line.key, work.day(step.time), work.state.contexts
+    order, lot = one.rule.order, one.lot
     return (
-        key.order == (contexts[rule.order].history[-1][0] if rule.order is not None else None)
-        and key.lot == (contexts[step.one.lot].history[-1][0] if step.one.lot is not None else None)
-        and key.operator is None
+        key.order == (None if order is None else contexts[order].history[-1][0])
+        and key.lot == (None if lot is None else contexts[lot].history[-1][0])
         and key.posting_day == day.date
         and day.starts <= step.since
-        and key.material == rule.material.number
-        and key.event is rule.event
-        and (key.from_, key.to, key.container, key.rule) == (rule.from_, rule.to, None, rule.name)
-        and line.unit == rule.material.unit.name
-        and line.source_unit == rule.source_unit.name
+        and one.line == (key.rule, key.event, key.material, key.from_, key.to, key.container, key.operator)
+        and line.unit == one.units[0]
+        and line.source_unit == one.units[1]
     )

@@ -70,6 +70,7 @@ def check(pipe: Pipe) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)
 @settings(max_examples=100, deadline=None, derandomize=True, database=None)
 @given(st.lists(STEP, min_size=1, max_size=12))
 def test_what_flowed_is_booked_or_in_a_gap(steps: Steps) -> None:

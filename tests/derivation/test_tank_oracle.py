@@ -51,7 +51,8 @@ SENSORS = st.builds(Sensor, noise=st.sampled_from([0.0, 1.0]), step=st.sampled_f
 
 
 @pytest.mark.slow
-@settings(max_examples=60, deadline=None, derandomize=True, database=None)
+@pytest.mark.timeout(400)
+@settings(max_examples=40, deadline=None, derandomize=True, database=None)
 @given(st.lists(STEPS, min_size=1, max_size=10), SENSORS, st.integers(1, 1000))
 def test_what_was_used_is_what_the_books_say(steps: list[Step], sensor: Sensor, seed: int) -> None:
     tank = play(steps, sensor, seed)
@@ -59,6 +60,7 @@ def test_what_was_used_is_what_the_books_say(steps: list[Step], sensor: Sensor, 
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)
 def test_a_month_at_rest_books_nothing() -> None:
     rule = level(
         sampling=timedelta(minutes=1),
@@ -87,6 +89,7 @@ def test_a_swing_wider_than_the_hysteresis_is_booked_once_and_never_again() -> N
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)
 def test_a_month_of_use_and_refills() -> None:
     rule = level(
         sampling=timedelta(minutes=1),

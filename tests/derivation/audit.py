@@ -160,7 +160,8 @@ class Audit:
             if resets and is_of_before:
                 until = resets[-1]
             elif not review.quantity_doubted:
-                since = max([since, *(reset for reset in self.line.resets if reset <= until)])
+                was_reset = Flag.RESET in review.line.evidence.flags  # and not after its last reading, in the same step
+                since = max([since, *(reset for reset in self.line.resets if reset < until + was_reset)])
             for order, units in self.line.truth(since, until).items():
                 found[order] += units
         for gap in self.journal.gaps:

@@ -117,14 +117,6 @@ def takes_a_stop_for_the_truth_when_it_is_left(patch: pytest.MonkeyPatch) -> Non
     patch.setattr(counter, "with_stop", with_stop)
 
 
-def cuts_floats_off_and_not_rounds_them(patch: pytest.MonkeyPatch) -> None:
-    def counts(spec: Counter, shown: int | Decimal) -> int:
-        return int(Decimal(shown) / spec.grain) if spec.rounded else right(spec, shown)
-
-    right = Counter.counts
-    patch.setattr(Counter, "counts", counts)
-
-
 def counts_down_as_up(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Counter, "counts", lambda spec, shown: int(Decimal(shown) / spec.grain))
 
@@ -146,7 +138,6 @@ def resets_to_zero_always(patch: pytest.MonkeyPatch) -> None:
         (uses_a_last_total_for_every_reset, ("final",)),
         (forgets_that_it_stopped, ("stopping",)),
         (takes_a_stop_for_the_truth_when_it_is_left, ("stopping",)),
-        (cuts_floats_off_and_not_rounds_them, ("float",)),
         (counts_down_as_up, ("down",)),
         (resets_to_zero_always, ("down",)),
     ],

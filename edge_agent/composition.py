@@ -11,7 +11,8 @@ from typing import TypeVar
 
 from edge_agent import __version__
 from edge_agent.clock import Clock, SystemClock
-from edge_agent.config.tagmap import OpcUaSource, SerialLine, TagMap
+from edge_agent.config.devices import OpcUaSource, SerialLine
+from edge_agent.config.tagmap import TagMap
 from edge_agent.control import Handler
 from edge_agent.control_verbs.entries import EntryVerbs
 from edge_agent.control_verbs.letters import LetterVerbs

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from uuid import UUID
 
 from edge_agent.config.codes import Code
+from edge_agent.config.devices import ModbusAddress, OpcUaAddress, OpcUaField, TagType
 from edge_agent.config.findings import Unfit, shown
 from edge_agent.config.names import check_text
-from edge_agent.config.tagmap import ModbusAddress, OpcUaAddress, OpcUaField, TagType
 
 OPC_UA_NAMESPACE = "http://opcfoundation.org/UA/"
 LARGEST_TABLE = 65_536

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, WithJsonSchema
 
+from edge_agent.config.devices import Parity, TagType
 from edge_agent.config.document_rules import RuleSection
 from edge_agent.config.leaves import (
     Amount,
@@ -39,14 +40,7 @@ from edge_agent.config.leaves import (
 )
 from edge_agent.config.mqtt_reference import MqttProtocol
 from edge_agent.config.section import Section
-from edge_agent.config.tagmap import (
-    CutAt,
-    Parity,
-    Posting,
-    TagType,
-    Unproven,
-    WhenFull,
-)
+from edge_agent.config.tagmap import CutAt, Posting, Unproven, WhenFull
 from edge_agent.config.yaml_nodes import Map
 
 SCHEMA = 1

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from edge_agent.config.codes import Code
 from edge_agent.config.conditions import Condition, Kind
+from edge_agent.config.devices import CommandSource, Device, Source, Tag, TagType, Unit
 from edge_agent.config.document_rules import LotTagSection, RuleSection
 from edge_agent.config.findings import shown
 from edge_agent.config.quantities import Quantity
@@ -14,7 +15,7 @@ from edge_agent.config.report import Path, Report
 from edge_agent.config.resolve_tags import NUMBER_TYPES, WHOLE_TYPES
 from edge_agent.config.resolve_units import find_unit
 from edge_agent.config.shape import Draft
-from edge_agent.config.tagmap import Cadence, CommandSource, Device, Material, Source, Tag, TagType, Unit
+from edge_agent.config.tagmap import Cadence, Material
 from edge_agent.model.reading import TagRef
 
 NAMING_TYPES = WHOLE_TYPES | {TagType.STRING}

@@ -7,6 +7,7 @@ from decimal import ROUND_CEILING, Context, Decimal
 from fractions import Fraction
 
 from edge_agent.config.codes import Code
+from edge_agent.config.devices import Device, ModbusSource, Tag, TagType
 from edge_agent.config.document_rules import CounterSection
 from edge_agent.config.findings import shown
 from edge_agent.config.quantities import Quantity
@@ -16,7 +17,6 @@ from edge_agent.config.resolve_floats import check_grains, resolve_grain
 from edge_agent.config.resolve_tags import FLOAT_TYPES, NUMBER_TYPES, WHOLE_TYPES, lowest, values
 from edge_agent.config.resolve_units import convert
 from edge_agent.config.signals import Counter, CrossCheck, Direction, Resets
-from edge_agent.config.tagmap import Device, ModbusSource, Tag, TagType
 
 SETTLE = timedelta(seconds=2)
 _SAMPLES_IN_A_BURST = 2

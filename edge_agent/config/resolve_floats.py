@@ -7,10 +7,10 @@ from fractions import Fraction
 from math import ceil
 
 from edge_agent.config.codes import Code
+from edge_agent.config.devices import Tag, TagType
 from edge_agent.config.document_rules import CounterSection
 from edge_agent.config.findings import shown
 from edge_agent.config.report import Path, Report
-from edge_agent.config.tagmap import Tag, TagType
 
 FLOAT_DIGITS = {TagType.FLOAT32: 24, TagType.FLOAT64: 53}
 """Bits of the significand (IEEE 754-2019, table 3.5)."""

@@ -7,6 +7,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 from edge_agent.config.codes import Code
+from edge_agent.config.devices import OpcUaSource, Tag, Unit
 from edge_agent.config.document_rules import CrossCheckSection, FlowSection
 from edge_agent.config.findings import shown
 from edge_agent.config.quantities import PER
@@ -15,7 +16,7 @@ from edge_agent.config.resolve_context import World, typed_tag
 from edge_agent.config.resolve_positions import Positions, grain, sampling_of, tag_unit
 from edge_agent.config.resolve_tags import NUMBER_TYPES
 from edge_agent.config.signals import Flow, FlowCheck
-from edge_agent.config.tagmap import Material, OpcUaSource, Tag, Unit
+from edge_agent.config.tagmap import Material
 
 COMPARED_OVER = timedelta(hours=1)
 _MILLION = 10**6

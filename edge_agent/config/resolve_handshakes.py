@@ -5,13 +5,13 @@ from __future__ import annotations
 from datetime import timedelta
 
 from edge_agent.config.codes import Code
+from edge_agent.config.devices import ModbusAddress, OpcUaField, Tag, TagType
 from edge_agent.config.document_rules import HandshakeSection, RuleSection
 from edge_agent.config.findings import shown
 from edge_agent.config.report import Path
 from edge_agent.config.resolve_context import NAMING_TYPES, World, find_tag, typed_tag
 from edge_agent.config.resolve_tags import FLOAT_TYPES, NUMBER_TYPES, WHOLE_TYPES, values
 from edge_agent.config.signals import Handshake, Kind
-from edge_agent.config.tagmap import ModbusAddress, OpcUaField, Tag, TagType
 from edge_agent.model.reading import TagRef
 
 _ENDS = {Kind.RING: ("head", "tail"), Kind.EVENT: ("trigger",)}

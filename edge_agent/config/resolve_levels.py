@@ -8,6 +8,7 @@ from hashlib import sha256
 from itertools import pairwise
 
 from edge_agent.config.codes import Code
+from edge_agent.config.devices import Tag, TagType, Unit
 from edge_agent.config.document_rules import LevelSection, RuleSection
 from edge_agent.config.findings import shown
 from edge_agent.config.report import Path
@@ -16,7 +17,7 @@ from edge_agent.config.resolve_positions import Positions, grain, require, sampl
 from edge_agent.config.resolve_tags import NUMBER_TYPES, WHOLE_TYPES
 from edge_agent.config.resolve_units import find_unit
 from edge_agent.config.signals import Level
-from edge_agent.config.tagmap import Material, Tag, TagType, Unit
+from edge_agent.config.tagmap import Material
 
 WINDOW = timedelta(seconds=30)
 SETTLE = timedelta(minutes=1)

@@ -9,12 +9,13 @@ from biip import ParseError
 from biip.gtin import Gtin
 
 from edge_agent.config.codes import Code
+from edge_agent.config.devices import Unit
 from edge_agent.config.document import CadenceSection, MaterialSection
 from edge_agent.config.findings import shown
 from edge_agent.config.quantities import has_few_decimals
 from edge_agent.config.report import Path, Report
 from edge_agent.config.resolve_units import find_unit, ratio
-from edge_agent.config.tagmap import Cadence, Calendar, CutAt, Material, Unit
+from edge_agent.config.tagmap import Cadence, Calendar, CutAt, Material
 
 ALIGNED = "clock"
 LONGEST_SYSTEM = 64

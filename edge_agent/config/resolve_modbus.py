@@ -6,10 +6,10 @@ import re
 from datetime import timedelta
 
 from edge_agent.config.codes import Code
+from edge_agent.config.devices import ModbusSource, Parity, SerialLine
 from edge_agent.config.document import ModbusSection, SerialSection
 from edge_agent.config.findings import Unfit, shown
 from edge_agent.config.report import Path, Report
-from edge_agent.config.tagmap import ModbusSource, Parity, SerialLine
 from edge_agent.config.urls import MODBUS_PORTS, endpoint
 
 _HIGHEST_UNIT = 255

@@ -12,6 +12,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 from edge_agent.config.codes import Code
+from edge_agent.config.devices import Device, ModbusSource, Tag, Unit
 from edge_agent.config.findings import shown
 from edge_agent.config.quantities import Quantity, Rate
 from edge_agent.config.report import Path
@@ -19,7 +20,7 @@ from edge_agent.config.resolve_context import World
 from edge_agent.config.resolve_materials import conversion
 from edge_agent.config.resolve_units import find_unit
 from edge_agent.config.signals import PER_UNIT
-from edge_agent.config.tagmap import Device, Material, ModbusSource, Tag, Unit
+from edge_agent.config.tagmap import Material
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from fractions import Fraction
 from math import ceil
 
 from edge_agent.config.codes import Code
+from edge_agent.config.devices import Tag, Unit
 from edge_agent.config.document import CadenceSection
 from edge_agent.config.document_rules import SIGNALS, CounterSection, LotTagSection, RuleSection
 from edge_agent.config.findings import one_of, shown
@@ -37,7 +38,7 @@ from edge_agent.config.resolve_tags import NUMBER_TYPES, WHOLE_TYPES
 from edge_agent.config.resolve_units import convert
 from edge_agent.config.signals import PER_UNIT, Confirmation, Counter, Direction, Handshake, Signal
 from edge_agent.config.support import RUN_EVENTS
-from edge_agent.config.tagmap import Cadence, LotWay, Material, Pause, Rule, Tag, Unit, Unproven
+from edge_agent.config.tagmap import Cadence, LotWay, Material, Pause, Rule, Unproven
 from edge_agent.model.reading import TagRef
 
 _SIDES: dict[str, frozenset[str]] = {

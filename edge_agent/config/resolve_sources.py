@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path as FilePath
 
 from edge_agent.config.codes import Code
+from edge_agent.config.devices import Application, CommandSource, OpcUaSource, Source
 from edge_agent.config.document import AnySource, ApplicationSection, LoginSection, ModbusSection, OpcUaSection
 from edge_agent.config.findings import Unfit, shown
 from edge_agent.config.report import Path, Report
 from edge_agent.config.resolve_modbus import resolve_modbus
-from edge_agent.config.tagmap import Application, CommandSource, OpcUaSource, Source
 from edge_agent.config.urls import OPCUA_PORTS, endpoint
 
 NO_SECURITY = "None"

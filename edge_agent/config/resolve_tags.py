@@ -7,12 +7,12 @@ from decimal import Decimal
 
 from edge_agent.config.addresses import LARGEST_TABLE, LONGEST_STRING, REGISTERS, event_field, node, register
 from edge_agent.config.codes import Code
+from edge_agent.config.devices import CommandAddress, ModbusAddress, OpcUaAddress, OpcUaField, Tag, TagType, Unit
 from edge_agent.config.document import CommandSection, ModbusSection, TagSection
 from edge_agent.config.findings import shown
 from edge_agent.config.report import Path, Report
 from edge_agent.config.resolve_units import find_unit
 from edge_agent.config.shape import Draft
-from edge_agent.config.tagmap import CommandAddress, ModbusAddress, OpcUaAddress, OpcUaField, Tag, TagType, Unit
 from edge_agent.model.reading import TagRef
 
 _VALUES = {

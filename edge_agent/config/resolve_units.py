@@ -5,11 +5,11 @@ from __future__ import annotations
 from fractions import Fraction
 
 from edge_agent.config.codes import Code
+from edge_agent.config.devices import Unit
 from edge_agent.config.document import UnitSection
 from edge_agent.config.findings import shown
 from edge_agent.config.quantities import Quantity
 from edge_agent.config.report import Path, Report
-from edge_agent.config.tagmap import Unit
 
 LONGEST_CHAIN = 8
 

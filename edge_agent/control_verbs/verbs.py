@@ -12,7 +12,7 @@ from edge_agent.control_verbs.fields import text
 from edge_agent.errors import ControlError
 from edge_agent.model.movement import Decision, Verdict
 from edge_agent.model.reading import Cut
-from edge_agent.model.state import CounterState, SignalState
+from edge_agent.model.signal_state import CounterState, SignalState
 from edge_agent.pipeline import Pipeline
 from edge_agent.store.audit import Audit
 from edge_agent.store.ledger import Ledger

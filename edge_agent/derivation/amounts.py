@@ -33,3 +33,9 @@ def total(one: Decimal, other: Decimal) -> Decimal:
 def _plain(value: Decimal) -> Decimal:
     short = value.normalize()
     return short.quantize(_ONE) if short == short.to_integral_value() else short
+
+
+def to_nine_decimals(quantity: Decimal) -> Decimal:
+    """What was measured, as evidence: a grain by a density may have any number of decimals."""
+    exponent = quantity.as_tuple().exponent
+    return round(quantity, 9) if isinstance(exponent, int) and exponent < -9 else quantity

@@ -14,7 +14,7 @@ from typing import Protocol
 from edge_agent.config.signals import Confirmation, Handshake
 from edge_agent.config.tagmap import Cadence, LotWay, Rule, TagMap
 from edge_agent.derivation import lots
-from edge_agent.derivation.amounts import exact, total
+from edge_agent.derivation.amounts import exact, to_nine_decimals, total
 from edge_agent.derivation.timetable import Day, day_of
 from edge_agent.model.event import OPS_STREAM, EventDraft
 from edge_agent.model.movement import (
@@ -125,7 +125,7 @@ class Books:
             key,
             exact(raw, rule.factor),
             rule.material.unit.name,
-            _to_nine_decimals(raw * scale),
+            to_nine_decimals(raw * scale),
             rule.source_unit.name,
             proof.first_time,
             proof.last_time,
@@ -351,12 +351,6 @@ class Books:
 def _is_open_blend(rule: Rule, line: Line) -> bool:
     """Whether the line's lots are those of a tank, and not yet told."""
     return rule.lot_from is LotWay.BLEND and line.key.lot is None and Flag.LOT_UNKNOWN not in line.evidence.flags
-
-
-def _to_nine_decimals(quantity: Decimal) -> Decimal:
-    """What was measured, as evidence: a grain by a density may have any number of decimals."""
-    exponent = quantity.as_tuple().exponent
-    return round(quantity, 9) if isinstance(exponent, int) and exponent < -9 else quantity
 
 
 def _flagged(line: Line, flag: Flag) -> Line:

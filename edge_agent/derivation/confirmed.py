@@ -16,7 +16,8 @@ from edge_agent.config.signals import Handshake
 from edge_agent.model.confirmation import Block, Result
 from edge_agent.model.movement import Cause, Flag
 from edge_agent.model.reading import Quality, Reading
-from edge_agent.model.state import EPOCH_LEAP, HandshakeState
+from edge_agent.model.signal_state import HandshakeState
+from edge_agent.model.state import EPOCH_LEAP
 
 UNKNOWN = 1
 """Of `Skipped`: something was not seen, nobody knows how much."""

@@ -14,7 +14,8 @@ from edge_agent.derivation import confirmed
 from edge_agent.derivation.confirmed import UNKNOWN, Place, Skipped, Suspicion, Verdict
 from edge_agent.model.confirmation import Block, Result
 from edge_agent.model.movement import Cause
-from edge_agent.model.state import EPOCH_LEAP, HandshakeState, Phase
+from edge_agent.model.signal_state import HandshakeState, Phase
+from edge_agent.model.state import EPOCH_LEAP
 
 RECENT = 16
 """Contents remembered: what a restarted PLC may bring back."""

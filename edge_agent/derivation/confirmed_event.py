@@ -13,7 +13,8 @@ from edge_agent.derivation import confirmed
 from edge_agent.derivation.confirmed import UNKNOWN, Skipped, Verdict
 from edge_agent.model.confirmation import Block, Result
 from edge_agent.model.movement import Cause
-from edge_agent.model.state import EPOCH_LEAP, HandshakeState
+from edge_agent.model.signal_state import HandshakeState
+from edge_agent.model.state import EPOCH_LEAP
 
 RECENT = 32
 """EventIds remembered; one that comes again later is found among the natural keys of the store."""

@@ -14,7 +14,8 @@ from edge_agent.derivation import confirmed
 from edge_agent.derivation.confirmed import UNKNOWN, Finding, Place, Skipped, Suspicion, Verdict
 from edge_agent.model.confirmation import Block, Result
 from edge_agent.model.movement import Cause
-from edge_agent.model.state import EPOCH_LEAP, HandshakeState
+from edge_agent.model.signal_state import HandshakeState
+from edge_agent.model.state import EPOCH_LEAP
 
 
 def confirm(handshake: Handshake, state: HandshakeState | None, block: Block) -> Verdict:

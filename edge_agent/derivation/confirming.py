@@ -18,7 +18,7 @@ from edge_agent.model.confirmation import Acknowledge, Block, Released, Result
 from edge_agent.model.movement import Candidate, Cause, Evidence, Key
 from edge_agent.model.outcome import EpochMark, NaturalKey
 from edge_agent.model.reading import Quality, Reading
-from edge_agent.model.state import HandshakeState
+from edge_agent.model.signal_state import HandshakeState
 
 _CONFIRM: dict[Kind, Callable[[Handshake, HandshakeState | None, Block], confirmed.Verdict]] = {
     Kind.TRANSACTION_COUNTER: confirmed.confirm,

@@ -20,7 +20,7 @@ from edge_agent.derivation.counter_reset import expired, is_due
 from edge_agent.derivation.counter_stop import baseline_at_stop, with_stop
 from edge_agent.derivation.counter_terms import TIMED, Decided, Observation, room_in, signed, within
 from edge_agent.model.reading import Instant
-from edge_agent.model.state import CounterState, Hold
+from edge_agent.model.signal_state import CounterState, Hold
 
 _PATIENCE = 10
 """A held value that never comes to rest is decided after so many times `settle`."""

@@ -16,7 +16,7 @@ from edge_agent.derivation.counter_terms import Decided, Moved, fits, room_in
 from edge_agent.derivation.findings import Delta, Doubt, Hole
 from edge_agent.model.movement import Cause
 from edge_agent.model.reading import Instant
-from edge_agent.model.state import CounterState, Second
+from edge_agent.model.signal_state import CounterState, Second
 
 _SAMPLES_APART = 2
 """Sampling periods that two readings of one flow may lie apart."""

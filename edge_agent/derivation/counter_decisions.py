@@ -26,7 +26,8 @@ from edge_agent.derivation.counter_terms import (
 )
 from edge_agent.derivation.findings import Hole
 from edge_agent.model.movement import Cause, Flag
-from edge_agent.model.state import EPOCH_LEAP, CounterState
+from edge_agent.model.signal_state import CounterState
+from edge_agent.model.state import EPOCH_LEAP
 
 _MOST_WAYS = 8
 """Candidates of one doubt that differ by whole turns; where more would fit, the list says so by being as long."""

@@ -24,7 +24,7 @@ from edge_agent.derivation.counter_terms import (
 from edge_agent.derivation.findings import Finding, Hole
 from edge_agent.model.movement import Cause, Flag
 from edge_agent.model.reading import Instant
-from edge_agent.model.state import CounterState, FinalTotal
+from edge_agent.model.signal_state import CounterState, FinalTotal
 
 _INSTANT = timedelta(microseconds=1)
 

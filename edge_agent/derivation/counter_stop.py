@@ -8,7 +8,7 @@ from edge_agent.config.signals import Counter
 from edge_agent.derivation.counter_terms import Decided, Observation, left_over, room_in
 from edge_agent.derivation.findings import Delta, Finding, Hole
 from edge_agent.model.movement import Cause
-from edge_agent.model.state import CounterState, Stop
+from edge_agent.model.signal_state import CounterState, Stop
 
 
 def baseline_at_stop(counter: Counter, state: CounterState) -> CounterState:

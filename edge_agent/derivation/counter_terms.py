@@ -13,7 +13,7 @@ from edge_agent.config.signals import Counter, Resets
 from edge_agent.derivation.findings import Delta, Doubt, Finding
 from edge_agent.model.movement import Cause, Flag
 from edge_agent.model.reading import Instant
-from edge_agent.model.state import CounterState
+from edge_agent.model.signal_state import CounterState
 from edge_agent.model.value import value
 
 RESTART = "restart"

@@ -10,7 +10,8 @@ from decimal import Decimal
 
 from edge_agent.config.signals import Counter
 from edge_agent.derivation.counter_terms import room_in, within
-from edge_agent.model.state import EPOCH_LEAP, CounterState
+from edge_agent.model.signal_state import CounterState
+from edge_agent.model.state import EPOCH_LEAP
 
 
 def facing(counter: Counter, state: CounterState) -> Counter:

@@ -23,7 +23,8 @@ from edge_agent.derivation.timetable import latest_of
 from edge_agent.model.movement import EventType, Flag
 from edge_agent.model.outcome import EpochMark
 from edge_agent.model.reading import Instant, Link, Quality, Reading, TagRef
-from edge_agent.model.state import CounterState, FinalTotal, SourceState, TagState
+from edge_agent.model.signal_state import CounterState, FinalTotal
+from edge_agent.model.state import SourceState, TagState
 
 
 @dataclass(frozen=True, slots=True)

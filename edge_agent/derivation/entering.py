@@ -9,7 +9,8 @@ from edge_agent.derivation.booking import Books
 from edge_agent.model.event import Entered, EventDraft
 from edge_agent.model.movement import Evidence, Flag, Key, Line, LineState
 from edge_agent.model.outcome import EpochMark, LineMark, NaturalKey
-from edge_agent.model.state import EPOCH_LEAP, HandshakeState, RuleState
+from edge_agent.model.signal_state import HandshakeState
+from edge_agent.model.state import EPOCH_LEAP, RuleState
 
 RULE = "@entry"
 """No rule of a tag map can be called so."""

@@ -8,7 +8,8 @@ from datetime import datetime
 from decimal import Decimal
 
 from edge_agent.config.conditions import Condition
-from edge_agent.config.tagmap import Rule, Tag, TagMap
+from edge_agent.config.devices import Tag
+from edge_agent.config.tagmap import Rule, TagMap
 from edge_agent.derivation.booking import Books
 from edge_agent.derivation.context import with_change
 from edge_agent.model.reading import Quality, Reading, Scalar, TagRef

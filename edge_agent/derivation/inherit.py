@@ -9,7 +9,8 @@ from edge_agent.config.tagmap import Rule, TagMap
 from edge_agent.derivation.booking import Books
 from edge_agent.model.measured import FlowState, LevelState
 from edge_agent.model.outcome import EpochMark, Outcome
-from edge_agent.model.state import ConfirmationState, CounterState, HandshakeState, RuleState, SignalState, State
+from edge_agent.model.signal_state import ConfirmationState, CounterState, HandshakeState, SignalState
+from edge_agent.model.state import RuleState, State
 
 
 def inherit(tag_map: TagMap, state: State) -> Outcome:

@@ -12,7 +12,8 @@ from decimal import Decimal
 
 from pydantic import TypeAdapter
 
-from edge_agent.config.tagmap import Rule, TagMap, Unit
+from edge_agent.config.devices import Unit
+from edge_agent.config.tagmap import Rule, TagMap
 from edge_agent.derivation import certain
 from edge_agent.derivation.amounts import exact
 from edge_agent.derivation.booking import Books
@@ -23,7 +24,8 @@ from edge_agent.model.message import Answered, ConfirmationMessage
 from edge_agent.model.movement import Candidate, Cause, EventType, Evidence, Flag, Line
 from edge_agent.model.outcome import EpochMark, NaturalKey
 from edge_agent.model.reading import Instant
-from edge_agent.model.state import EPOCH_LEAP, RESTORES, ConfirmationState, RuleState
+from edge_agent.model.signal_state import ConfirmationState
+from edge_agent.model.state import EPOCH_LEAP, RESTORES, RuleState
 
 _TOO_MUCH = Decimal(10) ** 18
 """A quantity of an event has at most 18 digits before its point (events.md, Data)."""

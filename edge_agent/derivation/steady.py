@@ -14,14 +14,16 @@ from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from math import ceil, floor, lcm
 
+from edge_agent.config.devices import Tag
 from edge_agent.config.signals import Counter
-from edge_agent.config.tagmap import LotWay, Rule, Tag, TagMap
+from edge_agent.config.tagmap import LotWay, Rule, TagMap
 from edge_agent.derivation.amounts import exact, total
 from edge_agent.derivation.booking import Books
 from edge_agent.model.movement import Evidence, Line, LineState
 from edge_agent.model.outcome import EpochMark, LineMark
 from edge_agent.model.reading import Instant, Quality, Reading, TagRef
-from edge_agent.model.state import CounterState, RuleState
+from edge_agent.model.signal_state import CounterState
+from edge_agent.model.state import RuleState
 
 _NANO = 10**9
 _MICROSECOND = timedelta(microseconds=1)

@@ -13,7 +13,8 @@ from typing import Annotated, Any, Protocol
 from pydantic import BaseModel, ConfigDict, Field
 
 from edge_agent.clock import Clock
-from edge_agent.config.tagmap import CommandSource, Tag, TagMap, TagType
+from edge_agent.config.devices import CommandSource, Tag, TagType
+from edge_agent.config.tagmap import TagMap
 from edge_agent.errors import StoreCorrupt, StoreError
 from edge_agent.inbound.command import Moment, Nonce, expiry_fault, read_command
 from edge_agent.inbound.intake import Done

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 
+from edge_agent.config.devices import ModbusAddress, OpcUaAddress
 from edge_agent.config.signals import Confirmation, Handshake
-from edge_agent.config.tagmap import ModbusAddress, OpcUaAddress, Posting, Rule, TagMap
+from edge_agent.config.tagmap import Posting, Rule, TagMap
 from edge_agent.errors import EventInvalid
 from edge_agent.model import movement
 from edge_agent.model.movement import Key

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from edge_agent.config.tagmap import TagType
+from edge_agent.config.devices import TagType
 
 DIGITS: Final = {TagType.BCD16: 4, TagType.BCD32: 8}
 """How many digits a type holds."""

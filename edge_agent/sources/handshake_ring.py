@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from edge_agent.config.tagmap import Tag
+from edge_agent.config.devices import Tag
 from edge_agent.model.confirmation import Block
 from edge_agent.model.reading import Quality, Reading, TagRef
 from edge_agent.sources.handshake import Read, UnnumberedWatch, why

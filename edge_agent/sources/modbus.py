@@ -12,8 +12,8 @@ from contextlib import aclosing, suppress
 from typing import Final
 
 from edge_agent.clock import Clock
+from edge_agent.config.devices import ModbusSource, Tag, TagType
 from edge_agent.config.signals import Handshake
-from edge_agent.config.tagmap import ModbusSource, Tag, TagType
 from edge_agent.errors import SourceError
 from edge_agent.model.confirmation import Acknowledge
 from edge_agent.model.reading import Instant, Link, Quality, Reading, Scalar, SourceChange, TagRef

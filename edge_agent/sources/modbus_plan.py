@@ -13,7 +13,7 @@ from itertools import groupby
 from operator import attrgetter
 from typing import Final
 
-from edge_agent.config.tagmap import Tag
+from edge_agent.config.devices import Tag
 from edge_agent.sources.registers import BIT_TABLES, Decode, address_of, decoder, width
 
 MOST_REGISTERS: Final = 125

@@ -26,7 +26,7 @@ from pymodbus.pdu.register_message import (
     WriteSingleRegisterRequest,
 )
 
-from edge_agent.config.tagmap import ModbusSource, Parity
+from edge_agent.config.devices import ModbusSource, Parity
 from edge_agent.errors import SourceError
 from edge_agent.sources.modbus_frames import Expected, Kind, Verdict, crc, exception_name
 from edge_agent.sources.modbus_plan import Block

@@ -14,8 +14,8 @@ from contextlib import aclosing
 from typing import Final
 
 from edge_agent.clock import Clock
+from edge_agent.config.devices import OpcUaSource, Tag
 from edge_agent.config.signals import Handshake, Kind
-from edge_agent.config.tagmap import OpcUaSource, Tag
 from edge_agent.errors import SourceError
 from edge_agent.model.confirmation import Acknowledge, Block
 from edge_agent.model.reading import Link as LinkState

@@ -17,8 +17,8 @@ from asyncua.ua.attribute_ids import AttributeIds
 from asyncua.ua.object_ids import ObjectIds
 
 from edge_agent.clock import Clock
+from edge_agent.config.devices import OpcUaAddress, OpcUaField, OpcUaSource, Tag
 from edge_agent.config.signals import Handshake
-from edge_agent.config.tagmap import OpcUaAddress, OpcUaField, OpcUaSource, Tag
 from edge_agent.errors import SourceError
 from edge_agent.model.confirmation import Acknowledge, Block
 from edge_agent.model.reading import Instant, Reading, TagRef

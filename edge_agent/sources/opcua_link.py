@@ -16,7 +16,7 @@ from asyncua import ua
 from asyncua.ua.status_codes import StatusCodes
 
 from edge_agent.clock import Clock
-from edge_agent.config.tagmap import OpcUaAddress, OpcUaSource, Tag
+from edge_agent.config.devices import OpcUaAddress, OpcUaSource, Tag
 from edge_agent.errors import SourceError
 from edge_agent.model.reading import Quality, Reading, TagRef
 from edge_agent.sources.base import by_event_time

@@ -33,7 +33,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from edge_agent.clock import Clock
-from edge_agent.config.tagmap import Application
+from edge_agent.config.devices import Application
 from edge_agent.errors import SourceError
 from edge_agent.telemetry.log import Code, get_logger
 

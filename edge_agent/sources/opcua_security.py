@@ -20,7 +20,7 @@ from asyncua.crypto.security_policies import (
 )
 from cryptography import x509
 
-from edge_agent.config.tagmap import OpcUaSource
+from edge_agent.config.devices import OpcUaSource
 from edge_agent.errors import ConfigurationError, SourceError
 from edge_agent.sources.opcua_pki import Own, Pki, application_uris, described, first_of_chain, password_of
 

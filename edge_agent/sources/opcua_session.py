@@ -26,7 +26,7 @@ from asyncua.ua.ua_binary import struct_from_binary
 from asyncua.ua.uaerrors import BadNoSubscription, UaError, UaStatusCodeError, UaStructParsingError
 from cryptography.exceptions import InvalidSignature
 
-from edge_agent.config.tagmap import OpcUaSource
+from edge_agent.config.devices import OpcUaSource
 from edge_agent.errors import SourceError
 from edge_agent.sources import opcua_guard
 from edge_agent.sources.opcua_notifications import Published, decoded, usual

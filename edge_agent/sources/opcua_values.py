@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 from asyncua import ua
 from asyncua.ua.status_codes import StatusCodes, get_name_and_doc
 
-from edge_agent.config.tagmap import OpcUaAddress, Tag, TagType
+from edge_agent.config.devices import OpcUaAddress, Tag, TagType
 from edge_agent.model.reading import Instant, Quality, Reading, Scalar
 from edge_agent.sources.bcd import DIGITS, from_bcd, to_bcd
 from edge_agent.sources.decimals import shortest

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Final
 
-from edge_agent.config.tagmap import ModbusAddress, Tag, TagType
+from edge_agent.config.devices import ModbusAddress, Tag, TagType
 from edge_agent.model.reading import Scalar
 from edge_agent.sources.bcd import DIGITS, from_bcd, to_bcd
 from edge_agent.sources.decimals import shortest

@@ -12,19 +12,16 @@ from pydantic import TypeAdapter
 
 from edge_agent.model.measured import FlowState, LevelState
 from edge_agent.model.reading import Scalar, TagRef
+from edge_agent.model.signal_state import ConfirmationState, CounterState, HandshakeState, SignalState
 from edge_agent.model.state import (
     RESTORES,
     CadenceState,
     ConditionState,
-    ConfirmationState,
     ContainerLots,
     ContextState,
-    CounterState,
-    HandshakeState,
     RuleState,
     SeenState,
     SentLines,
-    SignalState,
     SourceState,
     State,
     StockLots,

@@ -8,8 +8,8 @@ from decimal import Decimal
 from functools import lru_cache
 
 from edge_agent.config.codes import Code
+from edge_agent.config.devices import Tag, TagType
 from edge_agent.config.findings import Unfit, shown
-from edge_agent.config.tagmap import Tag, TagType
 from edge_agent.model.reading import Instant, Scalar
 
 BOOT = "recording"

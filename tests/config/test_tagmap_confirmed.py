@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from edge_agent.config.devices import CommandAddress, CommandSource, TagType
 from edge_agent.config.findings import Finding
 from edge_agent.config.loader import Loaded, load
 from edge_agent.config.signals import Confirmation, Handshake
-from edge_agent.config.tagmap import Arrival, CommandAddress, CommandSource, OncePer, TagMap, TagType
+from edge_agent.config.tagmap import Arrival, OncePer, TagMap
 from edge_agent.model.movement import EventType
 from edge_agent.model.reading import TagRef
 from tests.inbound.speaking import CONFIG, spoken_text

@@ -7,9 +7,10 @@ from datetime import timedelta
 
 import pytest
 
+from edge_agent.config.devices import ModbusAddress, OpcUaAddress, OpcUaField
 from edge_agent.config.loader import Loaded
 from edge_agent.config.signals import Handshake, Kind
-from edge_agent.config.tagmap import ModbusAddress, OpcUaAddress, OpcUaField, TagMap
+from edge_agent.config.tagmap import TagMap
 from edge_agent.model.reading import TagRef
 
 Load = Callable[[str], Loaded]

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from edge_agent.config.devices import Application, OpcUaSource
 from edge_agent.config.loader import Loaded
-from edge_agent.config.tagmap import Application, OpcUaSource
 
 Load = Callable[[str], Loaded]
 OPEN = "    security: None "

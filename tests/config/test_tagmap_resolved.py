@@ -13,28 +13,21 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from edge_agent.config.loader import Loaded, load
-from edge_agent.config.mqtt_reference import Mqtt, Tls
-from edge_agent.config.signals import Counter, Handshake, Resets
-from edge_agent.config.tagmap import (
-    Cadence,
-    CutAt,
-    Line,
+from edge_agent.config.devices import (
     ModbusAddress,
     ModbusSource,
     OpcUaAddress,
     OpcUaSource,
-    Ownership,
     Parity,
-    Posting,
     SerialLine,
-    Split,
     Tag,
-    TagMap,
     TagType,
     Unit,
-    Unproven,
 )
+from edge_agent.config.loader import Loaded, load
+from edge_agent.config.mqtt_reference import Mqtt, Tls
+from edge_agent.config.signals import Counter, Handshake, Resets
+from edge_agent.config.tagmap import Cadence, CutAt, Line, Ownership, Posting, Split, TagMap, Unproven
 from edge_agent.model.movement import EventType
 from edge_agent.model.reading import TagRef
 

@@ -11,11 +11,12 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from edge_agent.config.devices import TagType
 from edge_agent.config.signals import Direction, Resets
-from edge_agent.config.tagmap import TagType
 from edge_agent.derivation.engine import Engine
 from edge_agent.model.movement import Cause, Flag, LineState, Review
-from edge_agent.model.state import CounterState, State
+from edge_agent.model.signal_state import CounterState
+from edge_agent.model.state import State
 from edge_agent.sources.bcd import from_bcd, to_bcd
 from edge_agent.sources.decimals import shortest
 from tests.derivation.physical import Delivery, PhysicalLine, Register

@@ -12,21 +12,10 @@ from itertools import pairwise
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from edge_agent.config.devices import OpcUaAddress, Tag, TagType, Unit
 from edge_agent.config.mqtt_reference import Mqtt
 from edge_agent.config.signals import Counter, Flow, Handshake, Level
-from edge_agent.config.tagmap import (
-    Buffer,
-    Cadence,
-    Calendar,
-    Line,
-    Material,
-    OpcUaAddress,
-    Rule,
-    Tag,
-    TagMap,
-    TagType,
-    Unit,
-)
+from edge_agent.config.tagmap import Buffer, Cadence, Calendar, Line, Material, Rule, TagMap
 from edge_agent.derivation.context import context_tags
 from edge_agent.derivation.engine import Engine, Input
 from edge_agent.derivation.gating import conditions_of

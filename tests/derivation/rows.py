@@ -9,7 +9,7 @@ from decimal import Decimal
 from edge_agent.config.signals import Counter
 from edge_agent.config.tagmap import Rule
 from edge_agent.model.movement import Flag
-from edge_agent.model.state import CounterState
+from edge_agent.model.signal_state import CounterState
 from tests.derivation.plant import COUNT, Bench
 
 

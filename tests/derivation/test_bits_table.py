@@ -12,7 +12,8 @@ from edge_agent.config.signals import Handshake, Kind
 from edge_agent.config.tagmap import Rule
 from edge_agent.model.confirmation import Block, Result
 from edge_agent.model.reading import Quality, TagRef
-from edge_agent.model.state import EPOCH_LEAP, HandshakeState, Phase
+from edge_agent.model.signal_state import HandshakeState, Phase
+from edge_agent.model.state import EPOCH_LEAP
 from tests.derivation.plant import CASES, ORDER, SSCC, Bench, handshake
 
 DONE, FAILED, CONFLICT, IN_REVIEW = Result.DONE, Result.FAILED_CHECK, Result.CONFLICT, Result.IN_REVIEW

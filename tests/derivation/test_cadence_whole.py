@@ -11,7 +11,8 @@ from typing import Any
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from edge_agent.config.tagmap import Cadence, CutAt, Material, Rule, Unit
+from edge_agent.config.devices import Unit
+from edge_agent.config.tagmap import Cadence, CutAt, Material, Rule
 from edge_agent.model.movement import Flag
 from edge_agent.model.reading import TagRef
 from tests.derivation.plant import AT_ONCE, EVERY_MINUTE, ORDER, Bench, counter, handshake

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from edge_agent.config.tagmap import Material, Rule, Unit
+from edge_agent.config.devices import Unit
+from edge_agent.config.tagmap import Material, Rule
 from tests.derivation.plant import CASE, PCS, Bench, counter, handshake
 from tests.derivation.vessels import LEVEL, level
 

@@ -12,7 +12,7 @@ import pytest
 from edge_agent.config.tagmap import OnSpan, Split
 from edge_agent.model.movement import Cause, Flag, LineState
 from edge_agent.model.reading import Instant, Link, Quality, SourceChange, TagRef
-from edge_agent.model.state import CounterState
+from edge_agent.model.signal_state import CounterState
 from tests.derivation.plant import COUNT, EPOCH, NOON, ORDER, Bench, counter
 
 BERLIN = ZoneInfo("Europe/Berlin")

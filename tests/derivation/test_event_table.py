@@ -7,7 +7,8 @@ from dataclasses import replace
 from edge_agent.config.signals import Handshake, Kind
 from edge_agent.config.tagmap import Rule
 from edge_agent.model.confirmation import Block, Result
-from edge_agent.model.state import EPOCH_LEAP, HandshakeState
+from edge_agent.model.signal_state import HandshakeState
+from edge_agent.model.state import EPOCH_LEAP
 from tests.derivation.plant import CASES, ORDER, SSCC, Bench, handshake
 
 UNHEARD = [("in-doubt", 0, None)]

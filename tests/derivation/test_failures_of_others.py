@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from edge_agent.config.tagmap import ModbusAddress, Rule, Tag, TagType
+from edge_agent.config.devices import ModbusAddress, Tag, TagType
+from edge_agent.config.tagmap import Rule
 from edge_agent.model.movement import Flag
 from edge_agent.sources.modbus_plan import plan
 from tests.derivation.plant import COUNT, EPOCH, Bench, counter

@@ -11,7 +11,7 @@ from edge_agent.config.signals import Handshake, Kind
 from edge_agent.derivation import confirmed_ring, confirming
 from edge_agent.derivation.confirmed import Verdict
 from edge_agent.model.confirmation import Acknowledge, Block
-from edge_agent.model.state import HandshakeState, Phase
+from edge_agent.model.signal_state import HandshakeState, Phase
 from edge_agent.sources.handshake import Read, UnnumberedWatch
 from tests.derivation.handshake_world import Agent, World
 

@@ -13,7 +13,7 @@ from edge_agent.config.tagmap import Rule
 from edge_agent.model.confirmation import Result
 from edge_agent.model.movement import Decision, Flag, LineState
 from edge_agent.model.reading import Quality, Scalar
-from edge_agent.model.state import HandshakeState
+from edge_agent.model.signal_state import HandshakeState
 from tests.derivation.plant import CASES, NOON, ORDER, Bench, handshake
 
 Answers = list[tuple[int, Result]]

@@ -17,7 +17,8 @@ from edge_agent.derivation.restored import decided
 from edge_agent.model.confirmation import Result
 from edge_agent.model.movement import EventType, Flag, LineState
 from edge_agent.model.reading import TagRef
-from edge_agent.model.state import EPOCH_LEAP, ConfirmationState, HandshakeState, RuleState, State
+from edge_agent.model.signal_state import ConfirmationState, HandshakeState
+from edge_agent.model.state import EPOCH_LEAP, RuleState, State
 from tests.derivation.confirming_plant import SODA, Talk, confirmed
 from tests.derivation.plant import EVERY_MINUTE, NOON, counter
 

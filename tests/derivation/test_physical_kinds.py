@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from edge_agent.config.signals import Counter
 from edge_agent.derivation import counter, counter_decisions, counter_reset, counter_stop, counting
 from edge_agent.derivation.counter_terms import Decided
-from edge_agent.model.state import CounterState
+from edge_agent.model.signal_state import CounterState
 from tests.derivation.audit import OTHERS, PATTERNS, REGISTERS, Audit, Script, play, scripts
 from tests.derivation.physical import PhysicalLine
 

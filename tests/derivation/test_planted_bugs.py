@@ -16,7 +16,7 @@ from edge_agent.derivation.booking import Books
 from edge_agent.derivation.context import Attribution, attribute
 from edge_agent.derivation.counter_terms import book, settled_at
 from edge_agent.derivation.findings import Delta
-from edge_agent.model.state import CounterState
+from edge_agent.model.signal_state import CounterState
 from tests.derivation.audit import Script, play, scripts
 
 Patch = pytest.MonkeyPatch

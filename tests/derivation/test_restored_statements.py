@@ -13,7 +13,8 @@ import pytest
 from edge_agent.config.tagmap import Cadence
 from edge_agent.derivation.restored import decided
 from edge_agent.model.movement import Decision, LineState
-from edge_agent.model.state import EPOCH_LEAP, CounterState
+from edge_agent.model.signal_state import CounterState
+from edge_agent.model.state import EPOCH_LEAP
 from tests.derivation.plant import Bench, counter
 
 BOTH = Cadence("packaging", timedelta(minutes=1), "routine", accepted_by=("mes", "erp"))

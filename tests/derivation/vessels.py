@@ -7,8 +7,9 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
+from edge_agent.config.devices import Unit
 from edge_agent.config.signals import PER_UNIT, CrossCheck, Flow, Level
-from edge_agent.config.tagmap import Material, Rule, Unit
+from edge_agent.config.tagmap import Material, Rule
 from edge_agent.model.movement import EventType
 from edge_agent.model.reading import TagRef
 from tests.derivation.plant import EVERY_MINUTE

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_agent.config.tagmap import TagType
+from edge_agent.config.devices import TagType
 from edge_agent.model.reading import Link, Quality, SourceChange
 from tests.interop.modbus_peers import (
     Peer,

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from edge_agent.clock import SystemClock
+from edge_agent.config.devices import OpcUaAddress, OpcUaField, OpcUaSource, Tag, TagType
 from edge_agent.config.signals import Handshake, Kind
-from edge_agent.config.tagmap import OpcUaAddress, OpcUaField, OpcUaSource, Tag, TagType
 from edge_agent.derivation.engine import Engine
 from edge_agent.errors import SourceError
 from edge_agent.model.reading import TagRef

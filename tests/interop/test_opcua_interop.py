@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from edge_agent.clock import SystemClock
-from edge_agent.config.tagmap import OpcUaAddress
+from edge_agent.config.devices import OpcUaAddress
 from edge_agent.model.confirmation import Acknowledge, Block, Released, Result
 from edge_agent.model.reading import Link, SourceChange
 from edge_agent.sources import opcua_feed, opcua_session

@@ -9,24 +9,10 @@ from decimal import Decimal
 from fractions import Fraction
 from zoneinfo import ZoneInfo
 
+from edge_agent.config.devices import ModbusAddress, ModbusSource, OpcUaAddress, OpcUaSource, Tag, TagType, Unit
 from edge_agent.config.mqtt_reference import Mqtt
 from edge_agent.config.signals import Counter, Handshake
-from edge_agent.config.tagmap import (
-    Buffer,
-    Cadence,
-    Calendar,
-    Line,
-    Material,
-    ModbusAddress,
-    ModbusSource,
-    OpcUaAddress,
-    OpcUaSource,
-    Rule,
-    Tag,
-    TagMap,
-    TagType,
-    Unit,
-)
+from edge_agent.config.tagmap import Buffer, Cadence, Calendar, Line, Material, Rule, TagMap
 from edge_agent.model import movement
 from edge_agent.model.event import FIRST_PREVHASH, EventDraft, Place, StoredEvent, source_urn
 from edge_agent.model.movement import EventType, Evidence, Flag, Key

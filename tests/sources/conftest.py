@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 import pytest
 
 from edge_agent.clock import SystemClock
+from edge_agent.config.devices import OpcUaAddress, OpcUaSource, Tag, TagType
 from edge_agent.config.signals import Handshake
-from edge_agent.config.tagmap import OpcUaAddress, OpcUaSource, Tag, TagType
 from edge_agent.model.reading import Reading, TagRef
 from edge_agent.sources.base import Input, Source
 from edge_agent.sources.opcua import OpcUa

@@ -8,8 +8,8 @@ from typing import Protocol
 
 from asyncua import ua
 
+from edge_agent.config.devices import ModbusAddress, OpcUaAddress, Tag, TagType
 from edge_agent.config.signals import Handshake, Kind
-from edge_agent.config.tagmap import ModbusAddress, OpcUaAddress, Tag, TagType
 from edge_agent.model.reading import TagRef
 from edge_agent.sources.handshake_ring import readable
 from edge_agent.sources.registers import address_of

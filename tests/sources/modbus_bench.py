@@ -9,8 +9,8 @@ from datetime import timedelta
 from decimal import Decimal
 
 from edge_agent.clock import SystemClock
+from edge_agent.config.devices import ModbusAddress, ModbusSource, Parity, SerialLine, Tag, TagType
 from edge_agent.config.signals import Handshake
-from edge_agent.config.tagmap import ModbusAddress, ModbusSource, Parity, SerialLine, Tag, TagType
 from edge_agent.model.reading import TagRef
 from edge_agent.sources.modbus import Modbus
 from edge_agent.sources.modbus_wire import Wire

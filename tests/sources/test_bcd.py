@@ -8,7 +8,7 @@ import pytest
 from asyncua import ua
 from asyncua.ua.status_codes import StatusCodes
 
-from edge_agent.config.tagmap import ModbusAddress, OpcUaAddress, Tag, TagType
+from edge_agent.config.devices import ModbusAddress, OpcUaAddress, Tag, TagType
 from edge_agent.model.reading import Instant, Quality, TagRef
 from edge_agent.sources import opcua_values, registers
 from edge_agent.sources.bcd import from_bcd, to_bcd

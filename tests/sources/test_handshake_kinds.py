@@ -11,8 +11,9 @@ from datetime import timedelta
 import pytest
 
 from edge_agent.clock import SystemClock
+from edge_agent.config.devices import ModbusSource, OpcUaSource
 from edge_agent.config.signals import Handshake, Kind
-from edge_agent.config.tagmap import ModbusSource, OpcUaSource, Rule, TagMap
+from edge_agent.config.tagmap import Rule, TagMap
 from edge_agent.derivation.engine import Engine
 from edge_agent.errors import SourceError
 from edge_agent.model.confirmation import Acknowledge, Result

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from edge_agent.config.tagmap import ModbusAddress, Tag, TagType
+from edge_agent.config.devices import ModbusAddress, Tag, TagType
 from edge_agent.sources.modbus_frames import Expected, Kind, crc
 from edge_agent.sources.modbus_plan import plan
 from edge_agent.sources.registers import decoder, encode, width

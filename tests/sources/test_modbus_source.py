@@ -11,8 +11,8 @@ from functools import partial
 
 import pytest
 
+from edge_agent.config.devices import TagType
 from edge_agent.config.signals import Handshake
-from edge_agent.config.tagmap import TagType
 from edge_agent.errors import SourceError
 from edge_agent.model.confirmation import Acknowledge, Block, Released, Result
 from edge_agent.model.reading import Link, Quality, SourceChange, TagRef

@@ -13,8 +13,8 @@ import pytest
 from asyncua import ua
 
 from edge_agent.clock import SystemClock
+from edge_agent.config.devices import OpcUaAddress, OpcUaField, OpcUaSource, Tag, TagType
 from edge_agent.config.signals import Handshake, Kind
-from edge_agent.config.tagmap import OpcUaAddress, OpcUaField, OpcUaSource, Tag, TagType
 from edge_agent.model.confirmation import Acknowledge, Block, Result
 from edge_agent.model.reading import Quality, TagRef
 from edge_agent.sources import opcua_events

@@ -12,7 +12,7 @@ from asyncua import ua
 from asyncua.ua.status_codes import StatusCodes
 
 from edge_agent.clock import SystemClock
-from edge_agent.config.tagmap import OpcUaSource
+from edge_agent.config.devices import OpcUaSource
 from edge_agent.errors import SourceError
 from edge_agent.model.reading import TagRef
 from edge_agent.sources.opcua_feed import BUFFER_VALUES, Arrived, Feed

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
 
 from edge_agent.clock import ManualClock
-from edge_agent.config.tagmap import Application
+from edge_agent.config.devices import Application
 from edge_agent.errors import SourceError
 from edge_agent.sources.opcua_pki import (
     KEY_BITS,

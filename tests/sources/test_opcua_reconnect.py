@@ -14,7 +14,7 @@ import pytest
 from asyncua import ua
 from asyncua.ua.status_codes import StatusCodes
 
-from edge_agent.config.tagmap import TagType
+from edge_agent.config.devices import TagType
 from edge_agent.model.confirmation import Block
 from edge_agent.model.reading import Link as LinkState
 from edge_agent.model.reading import Quality, Reading, SourceChange

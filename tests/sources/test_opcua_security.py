@@ -18,7 +18,7 @@ from asyncua.ua.uaerrors import UaStatusCodeError
 from cryptography import x509
 
 from edge_agent.clock import SystemClock
-from edge_agent.config.tagmap import Application
+from edge_agent.config.devices import Application
 from edge_agent.errors import ConfigurationError
 from edge_agent.model.confirmation import Block
 from edge_agent.model.reading import Link, SourceChange

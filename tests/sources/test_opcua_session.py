@@ -11,7 +11,7 @@ import pytest
 from asyncua.ua.status_codes import StatusCodes
 from asyncua.ua.uaerrors import UaError, UaStatusCodeError
 
-from edge_agent.config.tagmap import OpcUaSource
+from edge_agent.config.devices import OpcUaSource
 from edge_agent.errors import SourceError
 from edge_agent.sources.opcua_security import Security
 from edge_agent.sources.opcua_session import Session

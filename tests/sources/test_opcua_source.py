@@ -18,7 +18,7 @@ import pytest
 from asyncua import ua
 from asyncua.ua.status_codes import StatusCodes
 
-from edge_agent.config.tagmap import TagType
+from edge_agent.config.devices import TagType
 from edge_agent.errors import SourceError
 from edge_agent.model.confirmation import Acknowledge, Block, Result
 from edge_agent.model.reading import Link, Quality, Reading, SourceChange

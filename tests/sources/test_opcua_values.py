@@ -22,7 +22,7 @@ from asyncua.ua.uaerrors import UaError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.config.tagmap import OpcUaAddress, Tag, TagType
+from edge_agent.config.devices import OpcUaAddress, Tag, TagType
 from edge_agent.model.reading import Instant, Quality, Reading, TagRef
 from edge_agent.sources import opcua_values
 from edge_agent.sources.opcua_values import encode, node_id, quality_of, sample, status_name, unreadable

@@ -20,7 +20,8 @@ from edge_agent.model.movement import (
 )
 from edge_agent.model.outcome import EpochMark, LineMark, NaturalKey, Outcome
 from edge_agent.model.reading import Instant
-from edge_agent.model.state import CounterState, HandshakeState, RuleState, State
+from edge_agent.model.signal_state import CounterState, HandshakeState
+from edge_agent.model.state import RuleState, State
 
 AT = datetime(2026, 3, 2, 8, tzinfo=UTC)
 RULE = "bottles_made"

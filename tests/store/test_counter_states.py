@@ -8,7 +8,8 @@ from decimal import Decimal
 import pytest
 
 from edge_agent.model.reading import Instant
-from edge_agent.model.state import CounterState, FinalTotal, Hold, RuleState, Second, State, Stop
+from edge_agent.model.signal_state import CounterState, FinalTotal, Hold, Second, Stop
+from edge_agent.model.state import RuleState, State
 from edge_agent.store.checkpoint import decoded, rows
 
 NOON = datetime(2026, 3, 2, 11, tzinfo=UTC)

@@ -18,17 +18,15 @@ from hypothesis import strategies as st
 from edge_agent.clock import ManualClock
 from edge_agent.errors import StoreCorrupt
 from edge_agent.model.reading import Instant, Link, Quality, TagRef
+from edge_agent.model.signal_state import ConfirmationState, CounterState, HandshakeState
 from edge_agent.model.state import (
     RESTORES,
     CadenceState,
     Coming,
     ConditionState,
-    ConfirmationState,
     ContainerLots,
     ContextState,
-    CounterState,
     Departure,
-    HandshakeState,
     Pipe,
     RuleState,
     SeenState,

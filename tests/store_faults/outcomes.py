@@ -30,7 +30,8 @@ from edge_agent.model.movement import (
 )
 from edge_agent.model.outcome import EpochMark, LineMark, NaturalKey, Outcome
 from edge_agent.model.reading import Instant
-from edge_agent.model.state import CounterState, HandshakeState, RuleState
+from edge_agent.model.signal_state import CounterState, HandshakeState
+from edge_agent.model.state import RuleState
 from edge_agent.store.checkpoint import Checkpoint
 from edge_agent.store.database import Database
 from edge_agent.store.restore import open_store

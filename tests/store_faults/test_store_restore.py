@@ -13,7 +13,7 @@ import pytest
 
 from edge_agent.errors import StoreCorrupt, StoreError
 from edge_agent.model.event import FIRST_PREVHASH, source_urn
-from edge_agent.model.state import CounterState, HandshakeState
+from edge_agent.model.signal_state import CounterState, HandshakeState
 from edge_agent.store.checkpoint import Checkpoint
 from edge_agent.store.database import Database
 from edge_agent.store.outbox import Outbox

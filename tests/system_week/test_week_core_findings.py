@@ -13,7 +13,8 @@ from edge_agent.derivation.entering import RULE
 from edge_agent.derivation.restored import decided
 from edge_agent.model.event import Entered, Entry
 from edge_agent.model.movement import EventType
-from edge_agent.model.state import EPOCH_LEAP, CounterState, HandshakeState
+from edge_agent.model.signal_state import CounterState, HandshakeState
+from edge_agent.model.state import EPOCH_LEAP
 from tests.derivation.plant import AT_ONCE, Bench, counter, handshake
 from tests.system_week.folder import in_memory
 from tests.system_week.script import MONDAY, Scenario, local

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_agent.clock import ManualClock
-from edge_agent.config.tagmap import TagMap, TagType
+from edge_agent.config.devices import TagType
+from edge_agent.config.tagmap import TagMap
 from edge_agent.model.confirmation import Acknowledge, Block, Released, Result
 from edge_agent.model.reading import Link, Quality, Reading, Scalar, SourceChange, TagRef
 from edge_agent.sources.base import Input

@@ -55,4 +55,4 @@ def is_silent_about_doubts(patch: Patch) -> None:
 def test_a_planted_bug_is_found(plant: Callable[[Patch], None], monkeypatch: Patch, tmp_path: Path) -> None:
     plant(monkeypatch)
 
-    assert tally(range(20), tmp_path, 30).wrong
+    assert tally(range(40), tmp_path).wrong

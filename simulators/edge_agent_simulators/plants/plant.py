@@ -11,12 +11,15 @@ from edge_agent_simulators.plants.machine import Machine
 from edge_agent_simulators.plants.pallets import Pallets
 from edge_agent_simulators.plants.recording import Recording, Value
 from edge_agent_simulators.plants.totalizers import REGISTERS, Totalizer
+from edge_agent_simulators.plants.vessels import Flow, Tank
 
 Maker = Callable[[str, Random], Machine]
 
 KINDS: Sequence[Maker] = (
     *(lambda name, random, register=register: Totalizer(name, random, register) for register in REGISTERS),
     Pallets,
+    Tank,
+    Flow,
 )
 _HEAD = """schema: 1
 agent: plant
@@ -119,10 +122,13 @@ class Plant:
     def changes_order(self) -> None:
         """Another order, with the machines at rest for a moment."""
         self._run(self._idle, at_rest=True)
+        self._next_order()
+        self._run(self._idle + 6, at_rest=True)
+
+    def _next_order(self) -> None:
         self._order += 1
         for machine in self.machines:
             machine.order_changed()
-        self._run(self._idle + 6, at_rest=True)
 
     def is_misread(self) -> None:
         """One sample is nonsense."""
@@ -140,9 +146,14 @@ class Plant:
         self._show()
 
     def loses_sight(self) -> None:
-        """The session is lost; the plant goes on."""
+        """The session is lost; the plant goes on, now and then with another order."""
         self._disconnect()
         self._run(self.random.randrange(2, 60))
+        if self.random.random() < 0.3:
+            self._next_order()
+            for machine in self.machines:
+                machine.upset = True
+            self._run(self.random.randrange(2, 30))
         self._connect()
 
     def restarts(self) -> None:

@@ -37,6 +37,12 @@ REGISTERS = (
     Register("uint32", "uint32", "wraps_at: 4294967296", 1 << 32),
     Register("int16", "int16", "wraps_at: 32768, wraps_to: -32768", 65536, lowest=-32768),
     Register("no wrap", "uint32", "", None),
+    Register("down", "uint16", "direction: down, wraps_at: -1, wraps_to: 65535", 65536, way=-1),
+    Register("bcd16", "bcd16", "wraps_at: 10000", 10_000),
+    Register("float32", "float32", "wraps_at: 10000000, resolution: 1 pcs", 10_000_000),
+    Register("stops", "uint32", "saturates_at: 4000", 4_001, stops=True, forgets_orders=True),
+    Register("by order", "uint32", "", None, forgets_orders=True),
+    Register("by order, with the last total", "uint32", "", None, forgets_orders=True, final=True),
 )
 
 
@@ -48,10 +54,12 @@ class Totalizer(Machine):
         self.register = register
         self.count = random.randrange(2_000, 30_000) if register.distinct is None else self._begin(register.distinct)
         self._final = 0
-        self._glitches = 0
+        self._hidden = False
 
     def _begin(self, distinct: int) -> int:
         """Often near the end, so that it wraps soon."""
+        if self.register.stops:
+            return 0
         near = max(0, distinct - self.random.randrange(5, 400))
         return near if self.random.random() < 0.4 else self.random.randrange(min(distinct, 60_000))
 
@@ -79,8 +87,8 @@ class Totalizer(Machine):
         pieces = self.random.randrange(MOST + 1)
         self.move(order, pieces)
         self.count += pieces
-        if self.register.stops and self.register.distinct is not None:
-            self.count = min(self.count, self.register.distinct - 1)
+        if self.register.stops and self.register.distinct is not None and self.count >= self.register.distinct:
+            self.count, self.upset = self.register.distinct - 1, True
 
     def shown(self) -> dict[str, Value]:
         """The register's value."""
@@ -115,6 +123,15 @@ class Totalizer(Machine):
         """Some begin anew with each order, and keep the last one's total."""
         if self.register.forgets_orders:
             self._final, self.count = self.count, 0
+            self.upset = self.upset or self._hidden
+
+    def hidden(self) -> None:
+        """Nobody sees whether it begins anew."""
+        self._hidden = True
+
+    def seen_again(self) -> None:
+        """What it shows now is known."""
+        self._hidden = False
 
     def restarted(self, *, forgets: bool) -> None:
         """Without memory it begins at zero; so near to zero with it, it may look as if."""

@@ -18,6 +18,7 @@ from edge_agent.derivation.counter_terms import (
     book,
     doubt,
     fits,
+    left_over,
     room_in,
     settled_at,
     signed,
@@ -169,7 +170,16 @@ def _doubt(
     if cause not in _FOR_A_PERSON and (proven := _proven(counter, state, seen, ways)) is not None:
         return proven
     found = doubt(counter, state, seen, cause, ways=ways, message=message)
-    return _begun_at(state, seen, EPOCH_LEAP if cause is Cause.RESTORED else 1), (found,)
+    begun = _begun_at(state, seen, EPOCH_LEAP if cause is Cause.RESTORED else 1)
+    resets = [way.counts for way in ways if way.kind is Kind.RESET]
+    if not resets or not state.reset_signs or cause is Cause.RESTORED:
+        return begun, (found,)
+    least = min(resets)
+    most = left_over(room_in(counter, seen.elapsed), least)
+    if most == 0:
+        return begun, (found,)
+    why = f"if it was reset ({', '.join(state.reset_signs)}): what ran before the reset was not seen"
+    return begun, (found, Hole(Cause.RESET, 0, most, found.at.since, seen.time, why, least))
 
 
 def _begun_at(state: CounterState, seen: Observation, leap: int = 1) -> CounterState:

@@ -61,8 +61,14 @@ def with_final(state: CounterState, counts: int, written: datetime | None, at: I
     known = state.final
     if known is None or (counts == known.counts and known.written is None):
         return replace(state, final=FinalTotal(counts, written, None if known is None else known.at))
+    changed = counts != known.counts
     again = known.written is not None and written is not None and written > known.written
-    return replace(state, final=FinalTotal(counts, written, at)) if again or counts != known.counts else state
+    if not changed and not again:
+        return state
+    unused = known.at is not None and known.at.seconds_since(state.last_at) > 0
+    twice = unused and (known.twice or (changed and known.changed))
+    changed = changed or (known.at is not None and known.changed)
+    return replace(state, final=FinalTotal(counts, written, at, changed=changed, twice=twice))
 
 
 def total_since(counter: Counter, state: CounterState, seen: Observation, room: Decimal | None) -> int | None:
@@ -105,14 +111,21 @@ def _found_before(
         start = min(state.last_time, until.time)
         return (Hole(Cause.RESET, 0, left_over(room, since), start, until.time, message, since),)
     total = counter.shows(final.counts)
-    if ran >= 0 and fits(ran + since, room):
-        has_wrapped = final.counts < state.last_raw
-        at_reset = replace(state, hold=None, wraps=state.wraps + int(has_wrapped))
-        return book(counter, at_reset, replace(until, raw=final.counts), ran, (Flag.FINAL_TOTAL,))[1]
-    ways = [Way(0, "nothing more ran before the reset")]
-    ways += [Way(ran, f"as the last total {total} says")] if ran > 0 else []
     message = f"reset after {last}, and the last total says {total}"
-    return (doubt(counter, state, until, Cause.FINAL_TOTAL, ways=ways, message=message),)
+    start = min(state.last_time, until.time)
+    if ran < 0:
+        message = f"{message}: it is of another reset, and what ran before this one was not seen"
+        return (Hole(Cause.RESET, 0, left_over(room, since), start, until.time, message, since),)
+    if not fits(ran + since, room):
+        ways = [Way(0, "nothing more ran before the reset"), Way(ran, f"as the last total {total} says")]
+        return (doubt(counter, state, until, Cause.FINAL_TOTAL, ways=ways, message=message),)
+    has_wrapped = final.counts < state.last_raw
+    at_reset = replace(state, hold=None, wraps=state.wraps + int(has_wrapped))
+    booked = book(counter, at_reset, replace(until, raw=final.counts), ran, (Flag.FINAL_TOTAL,))[1]
+    if {RESTART, SESSION}.isdisjoint(state.reset_signs):
+        return booked
+    message = f"{message}: the device restarted too, and may have been reset twice"
+    return (*booked, Hole(Cause.RESET, 0, left_over(room, ran + since), start, until.time, message, ran + since))
 
 
 def _ran_before(counter: Counter, state: CounterState, seen: Observation, room: Decimal | None) -> int | None:
@@ -121,8 +134,10 @@ def _ran_before(counter: Counter, state: CounterState, seen: Observation, room: 
     It lies below the last reading where the counter wrapped in between, if there was time for that.
     """
     final, seen_first = state.final, state.hold and (state.hold.began or state.hold.since)
-    if final is None or final.at is None:
+    if final is None or final.at is None or final.twice:
         return None
+    if not final.changed and (state.outage or not {RESTART, SESSION}.isdisjoint(state.reset_signs)):
+        return None  # a device that starts writes again what it had: the total of some reset long ago
     grace = Decimal(str((counter.settle + counter.sampling).total_seconds()))
     if (seen_first or seen.at).seconds_since(final.at) > grace:
         return None

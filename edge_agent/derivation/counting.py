@@ -127,7 +127,7 @@ class CounterRule:
         """What the tag of the last total showed before the counter's first reading: that of some reset long ago."""
         known = None if self.spec.final_tag is None else work.state.tags.get(self.spec.final_tag)
         value = None if known is None else known.value
-        return FinalTotal(self.spec.counts(value), None) if isinstance(value, int | Decimal) else None
+        return FinalTotal(self.spec.counts(value)) if isinstance(value, int | Decimal) else None
 
     def _waits(self, work: Books, state: CounterState, raw: int, time: datetime) -> str | None:
         """What has to be known before anything is counted, as a word; then all of it is, at once."""

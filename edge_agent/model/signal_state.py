@@ -45,11 +45,15 @@ class FinalTotal:
     """The total that the last reset ended, as its tag shows it, in counts.
 
     `written` is the device's time of it; `at` is when it was seen to be new, None once a reset has used it.
+    `changed` is false where it was only written again; `twice` says that there was another one since the counter was
+    last booked: it was reset twice, and this is the total of the second time alone.
     """
 
     counts: int
-    written: datetime | None
+    written: datetime | None = None
     at: Instant | None = None
+    changed: bool = True
+    twice: bool = False
 
 
 @value

@@ -28,6 +28,8 @@ _WHOLE = {
     TagType.UINT32: (0, (1 << 32) - 1),
     TagType.INT64: (-(1 << 63), (1 << 63) - 1),
     TagType.UINT64: (0, (1 << 64) - 1),
+    TagType.BCD16: (0, 9_999),
+    TagType.BCD32: (0, 99_999_999),
 }
 _LARGEST = {TagType.FLOAT32: Decimal("3.4028235e38"), TagType.FLOAT64: Decimal("1.7976931348623158e308")}
 

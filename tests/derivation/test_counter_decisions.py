@@ -92,6 +92,7 @@ SECOND_TABLE = [
         0,
         20,
         doubts=[("reset-or-wrap", [20, 26])],
+        holes=[("reset", 0, 235)],
     ),
     Case(
         "no sign, no wrap that fits: restored or preset, reset, or wrapped",
@@ -234,6 +235,7 @@ OUTAGES = [
         0,
         400,
         doubts=[("unproven", [300, 400])],
+        holes=[("reset", 0, 1105)],
     ),
     Case(
         "StartTime unreadable: unproven, booked where the map says so",
@@ -266,6 +268,7 @@ OUTAGES = [
         0,
         50,
         doubts=[("reset-or-wrap", [50, 150, 1150])],
+        holes=[("reset", 0, 1455)],
     ),
 ]
 

@@ -76,6 +76,7 @@ FIRST_TABLE = [
         0,
         60,
         doubts=[("reset-or-wrap", [60, 296])],
+        holes=[("reset", 0, 275)],
     ),
     Case(
         "a glitch while a reset settles is not what it settles at",
@@ -103,6 +104,7 @@ FIRST_TABLE = [
         0,
         30,
         doubts=[("reset-or-glitch", [20, 30])],
+        holes=[("reset", 0, 2)],
     ),
     Case(
         "glitch, a sign seen meanwhile, value beyond the room",
@@ -119,6 +121,7 @@ FIRST_TABLE = [
         0,
         30,
         doubts=[("reset-or-glitch", [20, 30])],
+        holes=[("reset", 0, 225)],
     ),
     Case(
         "in the band with a sign, value beyond the room: retained",

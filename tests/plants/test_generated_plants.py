@@ -12,6 +12,7 @@ import pytest
 from edge_agent.derivation import counter, counter_decisions, posting
 from edge_agent.derivation.context import attribute
 from edge_agent.derivation.counter_terms import book, settled_at
+from tests.plants.document import DOCUMENT, DOCUMENTED, written
 from tests.plants.tally import tally
 
 PLANTS, PARTS = 300, 10
@@ -56,3 +57,7 @@ def test_a_planted_bug_is_found(plant: Callable[[Patch], None], monkeypatch: Pat
     plant(monkeypatch)
 
     assert tally(range(40), tmp_path).wrong
+
+
+def test_the_table_of_the_page_is_what_comes_out(tmp_path: Path) -> None:
+    assert written(tally(range(DOCUMENTED), tmp_path)) == DOCUMENT.read_text(encoding="utf-8")

@@ -24,7 +24,7 @@ HELD = Hold(AT, -41, AT, NOON, Decimal("0.5"), 2, left=True, began=AT, sure=Fals
         PLAIN,
         CounterState(3, 0, 999, 0, AT, NOON, stop=Stop(AT, NOON)),
         CounterState(3, 0, 5, 0, AT, NOON, final=FinalTotal(4711, NOON, AT)),
-        CounterState(3, 0, 5, 0, AT, NOON, final=FinalTotal(4711, None)),
+        CounterState(3, 0, 5, 0, AT, NOON, final=FinalTotal(4711)),
         CounterState(3, 0, 5, 0, AT, NOON, second=Second(Decimal("12.50"), AT, None, Decimal("0.1"), NOON, 7)),
         CounterState(4, -100, -40, 0, AT, NOON, ("order", "day"), True, 1, False, HELD, NOON, back=True),
     ],

@@ -36,6 +36,8 @@ materials:
 cadence:
   all: {send: every 1 min, stream: routine}
 """
+_RUNS_IN = 15
+"""Seconds at the beginning in which nothing happens: a level has to be smoothed before there is any."""
 _RESTS = 30
 """Seconds at rest at the end: whatever is in doubt settles."""
 
@@ -56,6 +58,7 @@ class Plant:
         self._idle = 6
         self.recording.up(self._started)
         self._sample()
+        self._run(_RUNS_IN)
         for _ in range(steps):
             self.random.choices([act for act, _ in _ACTS], [weight for _, weight in _ACTS])[0](self)
         self._run(self.random.randrange(5, 10))
@@ -86,6 +89,7 @@ class Plant:
     def _sample(self, quality: str = "good", *, confused: bool = False) -> None:
         """Everything is read, the order first."""
         if not self._connected:
+            self._write()
             return
         self.recording.read("order_no", self.order)
         for machine in self.machines:
@@ -98,6 +102,13 @@ class Plant:
                 before = self._before.get(machine.movement, shown)
                 self.naive[machine.movement] += machine.naive(before, shown)
                 self._before[machine.movement] = shown
+
+    def _write(self) -> None:
+        """Nobody sees it."""
+        self.recording.write("order_no", self.order)
+        for machine in self.machines:
+            for tag, value in machine.shown().items():
+                self.recording.write(tag, value)
 
     def _run(self, seconds: int, *, at_rest: bool = False) -> None:
         for _ in range(seconds):

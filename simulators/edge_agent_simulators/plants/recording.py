@@ -18,6 +18,7 @@ class Recording:
         self.now = Decimal(0)
         self._source = source
         self._lines: list[str] = []
+        self._written: dict[str, tuple[Value, str]] = {}
 
     @property
     def text(self) -> str:
@@ -25,10 +26,16 @@ class Recording:
         return "".join(f"{line}\n" for line in self._lines)
 
     def read(self, tag: str, value: Value, quality: str = "good") -> None:
-        """One reading of a tag, now; the device stamps it with the same time."""
+        """One reading of a tag, now; the device has stamped it when the value changed, or when it started."""
+        self.write(tag, value)
         shown = "null" if value is None else f"{value:f}" if isinstance(value, Decimal) else json.dumps(value)
-        head = f'{{"t": "{self._stamp()}", "st": "{self._stamp()}", "tag": "{self._source}.{tag}"'
+        head = f'{{"t": "{self._stamp()}", "st": "{self._written[tag][1]}", "tag": "{self._source}.{tag}"'
         self._lines.append(f'{head}, "v": {shown}, "q": "{quality}"}}')
+
+    def write(self, tag: str, value: Value) -> None:
+        """The device has this value now, whether anybody looks or not."""
+        if tag not in self._written or self._written[tag][0] != value:
+            self._written[tag] = value, self._stamp()
 
     def lost(self) -> None:
         """The session ends."""
@@ -36,6 +43,7 @@ class Recording:
 
     def up(self, started: Decimal) -> None:
         """A session begins, with a device that was started `started` seconds after `BEGIN`."""
+        self._written = {tag: (value, max(at, _stamp(started))) for tag, (value, at) in self._written.items()}
         line = {"t": self._stamp(), "source": self._source, "state": "up", "start_time": _stamp(started)}
         self._lines.append(json.dumps(line))
 

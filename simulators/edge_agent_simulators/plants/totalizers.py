@@ -37,7 +37,7 @@ REGISTERS = (
     Register("uint32", "uint32", "wraps_at: 4294967296", 1 << 32),
     Register("int16", "int16", "wraps_at: 32768, wraps_to: -32768", 65536, lowest=-32768),
     Register("no wrap", "uint32", "", None),
-    Register("down", "uint16", "direction: down, wraps_at: -1, wraps_to: 65535", 65536, way=-1),
+    Register("down", "uint16", "direction: down, wraps_at: -1, wraps_to: 65535, resets_to: 65535", 65536, way=-1),
     Register("bcd16", "bcd16", "wraps_at: 10000", 10_000),
     Register("float32", "float32", "wraps_at: 10000000, resolution: 1 pcs", 10_000_000),
     Register("stops", "uint32", "saturates_at: 4000", 4_001, stops=True, forgets_orders=True),
@@ -123,7 +123,7 @@ class Totalizer(Machine):
         """Some begin anew with each order, and keep the last one's total."""
         if self.register.forgets_orders:
             self._final, self.count = self.count, 0
-            self.upset = self.upset or self._hidden
+            self.upset = self.upset or self._hidden or not self.register.final
 
     def hidden(self) -> None:
         """Nobody sees whether it begins anew."""

@@ -74,7 +74,7 @@ class Flow(Machine):
 
     event = "consumed"
     material = "2"
-    tolerance = Fraction(1)
+    tolerance = Fraction(2)
 
     def __init__(self, movement: str, random: Random) -> None:
         super().__init__(movement, random)

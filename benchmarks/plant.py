@@ -41,8 +41,9 @@ _MODBUS_RULE = (
     '  dose: {event: consumed, material: "300017", from: L3-TANK, counter: '
     "{tag: tanks.dosed, wraps_at: 4294967296, max_rate: 1000000 pcs/s, settle: 2 s, resets: [restart]}}\n"
 )
+_GATE = "only_while: plc.order_no != '', "
 _RULE = (
-    '  use_{tag}: {{event: consumed, material: "300017", from: L3-{tag}, order: plc.order_no, counter: '
+    '  use_{tag}: {{event: consumed, material: "300017", from: L3-{tag}, order: plc.order_no, {gate}counter: '
     "{{tag: plc.{tag}, wraps_at: 4294967296, max_rate: 1000000 pcs/s, settle: 2 s, resets: [restart]}}}}\n"
 )
 
@@ -51,7 +52,8 @@ _RULE = (
 class Plant:
     """What a map of `tags` counters says. Ports are those of the server and the broker; `sample` in ms.
 
-    `modbus` is the port of a Modbus device with one counter more, if any.
+    `modbus` is the port of a Modbus device with one counter more, if any. `gated`: each rule counts only while an order
+    runs.
     """
 
     tags: int
@@ -60,6 +62,7 @@ class Plant:
     broker: int = 1883
     sample: int = 100
     modbus: int | None = None
+    gated: bool = False
 
     def text(self) -> str:
         """The map as YAML."""
@@ -74,7 +77,7 @@ class Plant:
             tanks=tanks,
         )
         tags = [_TAG.format(tag=name) for name in names]
-        rules = [_RULE.format(tag=name) for name in names]
+        rules = [_RULE.format(tag=name, gate=_GATE if self.gated else "") for name in names]
         if self.modbus is not None:
             tags.append(_MODBUS_TAG)
             rules.append(_MODBUS_RULE)

@@ -69,9 +69,9 @@ class _Return:
         self._server = self._start_server()
         self._modbus = self._start_modbus()
         stack.callback(self._end)
-        ports = {"opcua": self._server_port, "modbus": self._modbus_port, "broker": self._broker.port}
         self._data: Path = folder / "data"
-        config = Plant(tags, send="at-once", **ports).write(folder)
+        plant = Plant(tags, "at-once", opcua=self._server_port, modbus=self._modbus_port, broker=self._broker.port)
+        config = plant.write(folder)
         stack.enter_context(running(start_agent(config, self._data)))
         for component in ("plc", "tanks", "broker"):
             await_flow(self._data, component)

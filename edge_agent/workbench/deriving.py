@@ -72,9 +72,15 @@ def derive(tag_map: TagMap, deliveries: Sequence[Delivery]) -> Derived:
 
 
 def quantity_of(line: Line, rule: Rule) -> Decimal:
-    """A line's quantity in the unit of the rule's material; what an order had left is cut in the unit's base."""
+    """A line's quantity in the unit of the rule's material, below zero where it moved back (an up-down counter).
+
+    What an order had left is cut in the unit's base.
+    """
     unit = rule.material.unit
-    return line.quantity if line.unit == unit.name else exact(line.quantity, 1 / unit.factor)
+    quantity = line.quantity if line.unit == unit.name else exact(line.quantity, 1 / unit.factor)
+    places = (line.key.from_, line.key.to)
+    is_back = line.key.event is not rule.event or (None not in places and places == (rule.to, rule.from_))
+    return -quantity if is_back else quantity
 
 
 def _patience(rule: Rule) -> timedelta:

@@ -162,7 +162,11 @@ def _decode_block(line: Members, at: Instant, tag_map: TagMap) -> Said:
             ignored.append(Ignored(name))
     if rule is None:
         return (Ignored(line["block"]),)
-    return (Block(rule, number, acknowledged, values, at), *ignored)
+    fell = _flag(line["fell"], ("fell",)) if "fell" in line else False
+    waiting = _count(line["waiting"], ("waiting",)) if "waiting" in line else 0
+    event = _text(line["event"], ("event",)) if "event" in line else ""
+    block = Block(rule, number, acknowledged, values, at, fell=fell, waiting=waiting, event=event)
+    return (block, *ignored)
 
 
 def _of_block(value: object, ref: TagRef, at: Instant, tag_map: TagMap, path: Path) -> Reading:
@@ -201,7 +205,7 @@ def _kind(decode: Callable[[Members, Instant, TagMap], Said], needed: str, more:
 _KINDS = {
     "tag": _kind(_decode_reading, "t tag v", "q st c status"),
     "source": _kind(_decode_state, "t source state", "start_time"),
-    "block": _kind(_decode_block, "t block number values", "acknowledged"),
+    "block": _kind(_decode_block, "t block number values", "acknowledged fell waiting event"),
     "released": _kind(_decode_released, "t released number"),
 }
 _EXAMPLES = {

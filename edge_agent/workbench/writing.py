@@ -30,6 +30,9 @@ def written_line(item: Input, at: datetime) -> str:
         case Block():
             values = {str(tag): _shown(one) for tag, one in item.values.items()}
             members |= {"block": item.rule, "number": item.number, "acknowledged": item.acknowledged, "values": values}
+            members |= {"fell": True} if item.fell else {}
+            members |= {"waiting": item.waiting} if item.waiting else {}
+            members |= {"event": item.event} if item.event else {}
         case Released():
             members |= {"released": item.rule, "number": item.number}
     return _json(members)

@@ -190,6 +190,10 @@ def _signal(section: RuleSection, material: Material | None, world: World, path:
         world.report.error((*path, extra), Code.ONE_SIGNAL, message, "make it a rule of its own", key=True)
     check_measured(section, world, path)
     if section.confirmation is not None:
+        for key in ("quantity", "container"):
+            if getattr(section, key) is not None:
+                message = f"`{key}` is a tag, and a confirmation says it itself"
+                world.report.error((*path, key), Code.CONFLICT, message, "remove it", key=True)
         confirmed = resolve_confirmation(section.confirmation, world, path)
         return None if material is None or confirmed is None else (confirmed, Fraction(1), material.unit)
     if section.handshake is None:

@@ -152,7 +152,7 @@ BESIDE = """
         ((("max_gap: 10 s", "max_gap: 900 ms"),), "EA-1409", "would be a gap"),
         ((("low_cut: 0.2 L/min", "low_cut: 90 L/min"),), "EA-1409", "nothing is left"),
         ((("tag: skid.second", "tag: skid.flow"),), "EA-1209", "the meter itself"),
-        ((("over: 1 h", "over: 5 s"),), "EA-1409", "less than `max_gap`"),
+        ((("every: 1 h", "every: 5 s"),), "EA-1409", "less than `max_gap`"),
         ((("tolerance: 4 %", "tolerance: 100 %"),), "EA-1409", "no tolerance"),
         ((("tolerance: 4 %", "tolerance: 4"),), "EA-1403", "not an amount"),
         ((("movements:", "movements:" + BESIDE),), "EA-1209", "`milk_in` fills `S1-TANK`"),
@@ -180,7 +180,7 @@ def test_a_net_quantity_may_have_inflow(load_text: Callable[[str], Loaded]) -> N
 
 
 def test_defaults(load_text: Callable[[str], Loaded]) -> None:
-    loaded = changed(load_text, ("      window: 30 s\n", ""), ("      settle: 2 min\n", ""), (", over: 1 h", ""))
+    loaded = changed(load_text, ("      window: 30 s\n", ""), ("      settle: 2 min\n", ""), (", every: 1 h", ""))
     level = level_of(mapped(loaded).rules["syrup_used"])
     assert (level.window, level.settle, level.hold) == (
         timedelta(seconds=30),

@@ -165,6 +165,9 @@ class Audit:
                 since = max([since, *(reset for reset in self.line.resets if reset < until + was_reset)])
             for order, units in self.line.truth(since, until).items():
                 found[order] += units
+        doubted = {
+            (one.line.start_time, one.line.time) for one in self.journal.reviews.values() if one.quantity_doubted
+        }
         for gap in self.journal.gaps:
             since, until = self.line.at(gap.since), self.line.at(gap.until)
             last_reset = max((reset for reset in self.line.resets if since <= reset <= until), default=since)
@@ -172,6 +175,8 @@ class Audit:
             if gap.cause is Cause.SATURATED:
                 unseen = self.line.lost_in(step for step in range(since + 1, until + 1) if step not in reviewed)
             assert gap.minimum <= unseen.total() <= (gap.maximum if gap.maximum is not None else unseen.total())
+            if (gap.since, gap.until) in doubted:  # what the gap says of a reset is a part of what the review is about
+                continue
             for order, units in unseen.items():
                 found[order] += units
         if signal.stop is not None:  # and is there still: that gap is open

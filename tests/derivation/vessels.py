@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import Any
 
 from edge_agent.config.devices import Unit
-from edge_agent.config.signals import PER_UNIT, CrossCheck, Flow, Level
+from edge_agent.config.signals import PER_UNIT, Flow, FlowCheck, Level
 from edge_agent.config.tagmap import Material, Rule
 from edge_agent.model.movement import EventType
 from edge_agent.model.reading import TagRef
@@ -71,7 +71,7 @@ def flow(**changes: Any) -> Rule:
         "grain": Decimal(1) / Decimal(PER_UNIT),
         "by_exception": True,
         "max_rate": None if most is None else round(most * per_raw),
-        "check": None if check is None else CrossCheck(SECOND, per_raw, timedelta(minutes=1), **check),
+        "check": None if check is None else FlowCheck(SECOND, per_raw, timedelta(minutes=1), **check),
         **changes,
     }
     return _rule("flow", Flow(**spec), rule)

@@ -112,7 +112,7 @@ async def test_another_content_is_a_conflict_once(tmp_path: Path) -> None:
 async def test_without_an_order_a_person_decides(tmp_path: Path) -> None:
     async with desk(tmp_path) as agent:
         answer = await agent.say("confirm", agent.movement("AGV-1"))
-        assert (answer["result"], answer["reason"]) == (4, "its order tag was not known then")
+        assert (answer["result"], answer["reason"]) == (4, "its order was not known then")
         assert (await agent.say("confirm", agent.movement("AGV-2", order="4711")))["result"] == 0
         assert await agent.booked() == BOOKED
 

@@ -110,7 +110,7 @@ async def test_a_restored_store_does_not_know_what_mes_said_since(tmp_path: Path
         assert agent.database.restored is not None
         agent.clock.advance(timedelta(seconds=60))
         answer = await agent.say("confirm", agent.movement("3"))
-        assert (answer["result"], answer["reason"]) == (4, "its order tag was not known then")
+        assert (answer["result"], answer["reason"]) == (4, "its order was not known then")
         await agent.say("context", agent.context("nonce-0003", order_no="B"))
         assert (await agent.say("confirm", agent.movement("4")))["result"] == 0
         assert set(await agent.booked()) == {"moved/900001/A/L3-OUT", "moved/900001/B/L3-OUT"}

@@ -56,12 +56,13 @@ class Tally:
         return whole
 
 
-def tally(seeds: Iterable[int], folder: Path, steps: int = STEPS) -> Tally:
+def tally(seeds: Iterable[int], folder: Path, steps: int = STEPS, *, shorten: bool = True) -> Tally:
     """Make up the plants of `seeds`, have the agent read what was recorded of each, and compare with the truth."""
     found = Tally()
     for seed in seeds:
         for fault in _judged(seed, steps, folder, found):
-            found.wrong.append(f"{fault}; the shortest plant like it has {_shortest(seed, steps, folder)} steps")
+            fewest = f"; the shortest plant like it has {_shortest(seed, steps, folder)} steps" if shorten else ""
+            found.wrong.append(f"{fault}{fewest}")
     return found
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import MutableMapping
 from dataclasses import fields
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from enum import Enum
 from pathlib import Path
@@ -31,6 +31,7 @@ _LEAVES: dict[Any, st.SearchStrategy[Any]] = {
     Decimal: st.decimals(-(10**18), 10**18, allow_nan=False, allow_infinity=False),
     datetime: _moments,
     date: st.dates(date(2000, 1, 1), date(2100, 1, 1)),
+    timedelta: st.timedeltas(timedelta(0), timedelta(days=3660)),
     type(None): st.none(),
     TagRef: st.builds(TagRef, _names, _names),
     Instant: st.builds(Instant, _moments, st.integers(0, 2**62), st.text(max_size=8)),

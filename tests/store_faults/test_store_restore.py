@@ -13,7 +13,6 @@ import pytest
 
 from edge_agent.errors import StoreCorrupt, StoreError
 from edge_agent.model.event import FIRST_PREVHASH, source_urn
-from edge_agent.model.signal_state import CounterState, HandshakeState
 from edge_agent.store.checkpoint import Checkpoint
 from edge_agent.store.database import Database
 from edge_agent.store.outbox import Outbox
@@ -66,7 +65,7 @@ async def assert_restored(path: Path, former: str, why: str) -> None:
         assert why in database.restored
         assert database.store_uuid != former
         for rule in (await Checkpoint(database).load()).rules.values():
-            assert isinstance(rule.signal, CounterState | HandshakeState)
+            assert rule.signal is not None
             assert rule.signal.restored
         (event,) = await UnitOfWork(database).commit(counted(9, 1), render, NOON)
         assert (event.sequence, json.loads(event.payload)["prevhash"]) == (1, FIRST_PREVHASH)

@@ -8,7 +8,6 @@ from typing import Any
 from edge_agent.workbench.deriving import derive
 from edge_agent.workbench.maps import load_map, load_recording
 from edge_agent.workbench.view import view
-
 from edge_agent_simulators.plants.plant import Plant
 
 

@@ -105,27 +105,31 @@ def _found_before(
 ) -> tuple[Finding, ...]:
     """What ran between the last booked reading and the reset; it belongs to what was before the reset."""
     ran, final = _ran_before(counter, state, until, room), state.final
-    last = counter.shows(state.last_raw)
+    last, beside = (
+        counter.shows(state.last_raw),
+        since if state.due is None else 0,
+    )  # what ran since came after a change
+
+    def unseen(message: str, ran: int = 0) -> Hole:
+        start, most = min(state.last_time, until.time), left_over(room, ran + since)
+        return Hole(Cause.RESET, 0, most, start, until.time, message, ran + beside)
+
     if ran is None or final is None:
         message = f"reset ({', '.join(state.reset_signs)}): what ran between {last} and the reset was not seen"
-        start = min(state.last_time, until.time)
-        return (Hole(Cause.RESET, 0, left_over(room, since), start, until.time, message, since),)
-    total = counter.shows(final.counts)
-    message = f"reset after {last}, and the last total says {total}"
-    start = min(state.last_time, until.time)
+        return (unseen(message),)
+    message = f"reset after {last}, and the last total says {counter.shows(final.counts)}"
     if ran < 0:
-        message = f"{message}: it is of another reset, and what ran before this one was not seen"
-        return (Hole(Cause.RESET, 0, left_over(room, since), start, until.time, message, since),)
+        return (unseen(f"{message}: it is of another reset, and what ran before this one was not seen"),)
     if not fits(ran + since, room):
-        ways = [Way(0, "nothing more ran before the reset"), Way(ran, f"as the last total {total} says")]
+        said = f"as the last total {counter.shows(final.counts)} says"
+        ways = [Way(0, "nothing more ran before the reset"), Way(ran, said)]
         return (doubt(counter, state, until, Cause.FINAL_TOTAL, ways=ways, message=message),)
     has_wrapped = final.counts < state.last_raw
     at_reset = replace(state, hold=None, wraps=state.wraps + int(has_wrapped))
     booked = book(counter, at_reset, replace(until, raw=final.counts), ran, (Flag.FINAL_TOTAL,))[1]
     if {RESTART, SESSION}.isdisjoint(state.reset_signs):
         return booked
-    message = f"{message}: the device restarted too, and may have been reset twice"
-    return (*booked, Hole(Cause.RESET, 0, left_over(room, ran + since), start, until.time, message, ran + since))
+    return (*booked, unseen(f"{message}: the device restarted too, and may have been reset twice", ran))
 
 
 def _ran_before(counter: Counter, state: CounterState, seen: Observation, room: Decimal | None) -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections import Counter as Tally
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -170,8 +171,7 @@ class Audit:
         }
         for gap in self.journal.gaps:
             since, until = self.line.at(gap.since), self.line.at(gap.until)
-            last_reset = max((reset for reset in self.line.resets if since <= reset <= until), default=since)
-            unseen = self.line.truth(since, last_reset)
+            unseen = self._unseen(since, until, int(gap.seen))
             if gap.cause is Cause.SATURATED:
                 unseen = self.line.lost_in(step for step in range(since + 1, until + 1) if step not in reviewed)
             assert gap.minimum <= unseen.total() <= (gap.maximum if gap.maximum is not None else unseen.total())
@@ -186,6 +186,17 @@ class Audit:
                 found[order] += units
         assert found == self.line.total
         self._check_batches()
+
+    def _unseen(self, since: int, until: int, seen: int) -> Tally[str]:
+        """What ran in a gap before the last reset in it, by order, less what of that was counted all the same."""
+        last_reset = max((reset for reset in self.line.resets if since <= reset <= until), default=since)
+        seen -= self.line.truth(last_reset, until).total()
+        unseen: Tally[str] = Tally()
+        for order, units in reversed(self.line.made[since:last_reset]):
+            counted = min(units, max(seen, 0))
+            seen -= counted
+            unseen[order] += units - counted
+        return unseen
 
     def _check_batches(self) -> None:
         """Other batches, same books."""

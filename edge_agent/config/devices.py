@@ -104,6 +104,19 @@ class TagType(StrEnum):
     """No value: a node that emits events."""
 
 
+WHOLE: Mapping[TagType, range] = {
+    TagType.INT16: range(-(1 << 15), 1 << 15),
+    TagType.UINT16: range(1 << 16),
+    TagType.INT32: range(-(1 << 31), 1 << 31),
+    TagType.UINT32: range(1 << 32),
+    TagType.INT64: range(-(1 << 63), 1 << 63),
+    TagType.UINT64: range(1 << 64),
+    TagType.BCD16: range(10**4),
+    TagType.BCD32: range(10**8),
+}
+"""What the whole types hold."""
+
+
 @dataclass(frozen=True, slots=True)
 class OpcUaAddress:
     """A node by namespace URI (an index moves): `namespace_uri` and the rest of the NodeId, e.g. `s=::Order.No`."""

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from edge_agent.config.addresses import LARGEST_TABLE, LONGEST_STRING, REGISTERS, event_field, node, register
 from edge_agent.config.codes import Code
-from edge_agent.config.devices import CommandAddress, ModbusAddress, OpcUaAddress, OpcUaField, Tag, TagType, Unit
+from edge_agent.config.devices import WHOLE, CommandAddress, ModbusAddress, OpcUaAddress, OpcUaField, Tag, TagType, Unit
 from edge_agent.config.document import CommandSection, ModbusSection, TagSection
 from edge_agent.config.findings import shown
 from edge_agent.config.report import Path, Report
@@ -15,17 +15,7 @@ from edge_agent.config.resolve_units import find_unit
 from edge_agent.config.shape import Draft
 from edge_agent.model.reading import TagRef
 
-_VALUES = {
-    TagType.INT16: 1 << 15,
-    TagType.INT32: 1 << 31,
-    TagType.INT64: 1 << 63,
-    TagType.UINT16: 1 << 16,
-    TagType.UINT32: 1 << 32,
-    TagType.UINT64: 1 << 64,
-    TagType.BCD16: 10**4,
-    TagType.BCD32: 10**8,
-}
-WHOLE_TYPES = frozenset(_VALUES)
+WHOLE_TYPES = frozenset(WHOLE)
 FLOAT_TYPES = frozenset({TagType.FLOAT32, TagType.FLOAT64})
 NUMBER_TYPES = WHOLE_TYPES | FLOAT_TYPES
 MOST_SLOTS = 256
@@ -51,12 +41,12 @@ _MODBUS = _Protocol("Modbus", "at", frozenset({"node"}), 'at: "40101" (1-based) 
 
 def values(kind: TagType) -> int:
     """How many whole numbers from zero on a whole type holds: 65536 for uint16, 32768 for int16, 10000 for bcd16."""
-    return _VALUES[kind]
+    return WHOLE[kind].stop
 
 
 def lowest(kind: TagType) -> int:
     """The lowest value of a whole type."""
-    return -values(kind) if kind.value.startswith("int") else 0
+    return WHOLE[kind].start
 
 
 def resolve_tags(draft: Draft, units: dict[str, Unit], report: Report) -> dict[TagRef, Tag]:

@@ -58,14 +58,30 @@ class CrossCheck:
 
 
 @dataclass(frozen=True, slots=True)
-class Counter:
+class Measured:
+    """What one tag shows is both the quantity and its evidence."""
+
+    tag: TagRef
+
+    @property
+    def measured(self) -> TagRef:
+        """The tag whose value becomes the quantity."""
+        return self.tag
+
+    @property
+    def watched(self) -> TagRef:
+        """The tag whose change is the evidence."""
+        return self.tag
+
+
+@dataclass(frozen=True, slots=True)
+class Counter(Measured):
     """A totalizer, in counts: whole grains of its tag's raw unit, negated where it counts down, so that all count up.
 
     `wraps_at` is the first count never shown, `wraps_to` the one shown instead; modulus = wraps_at - wraps_to.
     `max_rate` (counts a second) None means no bound is known. `sampling` is the source's sampling period.
     """
 
-    tag: TagRef
     sampling: timedelta
     settle: timedelta
     max_rate: Decimal | None = None
@@ -126,16 +142,6 @@ class Counter:
         """Distinct values before the counter shows the same one again; None where it never wraps."""
         return None if self.wraps_at is None else self.wraps_at - self.wraps_to
 
-    @property
-    def measured(self) -> TagRef:
-        """The tag whose value becomes the quantity."""
-        return self.tag
-
-    @property
-    def watched(self) -> TagRef:
-        """The tag whose change is the evidence."""
-        return self.tag
-
 
 class Kind(StrEnum):
     """How the PLC and the agent agree that a movement is confirmed (derivation.md, Handshakes)."""
@@ -195,7 +201,7 @@ class Handshake:
 
 
 @dataclass(frozen=True, slots=True)
-class Level:
+class Level(Measured):
     """A level or weight, in positions of the material's contents (see `PER_UNIT`); `max_rate` is positions a second.
 
     `table` are raw readings and the contents they mean, both rising: two points at least, straight lines between them.
@@ -203,7 +209,6 @@ class Level:
     `rises`: production into a tank, what rises counts; else what falls does.
     """
 
-    tag: TagRef
     sampling: timedelta
     window: timedelta
     settle: timedelta
@@ -224,16 +229,6 @@ class Level:
     stable: TagRef | None = None
     tare: TagRef | None = None
     printed: TagRef | None = None
-
-    @property
-    def measured(self) -> TagRef:
-        """The tag whose value becomes the quantity."""
-        return self.tag
-
-    @property
-    def watched(self) -> TagRef:
-        """The tag whose change is the evidence."""
-        return self.tag
 
     def covers(self, raw: int | Decimal) -> bool:
         """Whether the table says what a raw reading means."""
@@ -262,14 +257,13 @@ class FlowCheck:
 
 
 @dataclass(frozen=True, slots=True)
-class Flow:
+class Flow(Measured):
     """A rate of flow. `rate` times a raw reading is millionths of a position (see `PER_UNIT`) a second.
 
     `max_rate` and `low_cut` are in those; less than `low_cut` is none. `by_exception`: the source reports what changes,
     so while it is silent the value stands.
     """
 
-    tag: TagRef
     sampling: timedelta
     max_gap: timedelta
     rate: Fraction
@@ -280,16 +274,6 @@ class Flow:
     max_rate: int | None = None
     low_cut: int = 0
     check: FlowCheck | None = None
-
-    @property
-    def measured(self) -> TagRef:
-        """The tag whose value becomes the quantity."""
-        return self.tag
-
-    @property
-    def watched(self) -> TagRef:
-        """The tag whose change is the evidence."""
-        return self.tag
 
 
 @dataclass(frozen=True, slots=True)

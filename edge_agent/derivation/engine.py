@@ -57,13 +57,12 @@ class Engine:
         self._arrivals = [rule for rule in rules if rule.arrival is not None]
         self._by_tag: dict[TagRef, list[tuple[Meter, Steady | None]]] = defaultdict(list)
         self._by_epoch_tag: dict[TagRef, list[Meter]] = defaultdict(list)
+        self._by_order: dict[TagRef, list[Meter]] = defaultdict(list)
         for one in self._meters.values():
             for tag in one.tags:
                 self._by_tag[tag].append((one, Steady.of(one.rule, tag_map)))
             if one.epoch_tag is not None:
                 self._by_epoch_tag[one.epoch_tag].append(one)
-        self._by_order: dict[TagRef, list[Meter]] = defaultdict(list)
-        for one in self._meters.values():
             if one.rule.order is not None and isinstance(one.rule.signal, Counter):
                 self._by_order[one.rule.order].append(one)
         self._by_source: dict[str, list[Rule]] = defaultdict(list)

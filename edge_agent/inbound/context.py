@@ -13,7 +13,7 @@ from typing import Annotated, Any, Protocol
 from pydantic import BaseModel, ConfigDict, Field
 
 from edge_agent.clock import Clock
-from edge_agent.config.devices import CommandSource, Tag, TagType
+from edge_agent.config.devices import WHOLE, CommandSource, Tag, TagType
 from edge_agent.config.tagmap import TagMap
 from edge_agent.errors import StoreCorrupt, StoreError
 from edge_agent.inbound.command import Moment, Nonce, expiry_fault, read_command
@@ -25,14 +25,6 @@ from edge_agent.model.reading import Scalar, TagRef
 NAME = "context"
 MOST_VALUES = 100
 LONGEST_VALUE = 256
-_RANGES = {
-    TagType.INT16: (-(1 << 15), 1 << 15),
-    TagType.UINT16: (0, 1 << 16),
-    TagType.INT32: (-(1 << 31), 1 << 31),
-    TagType.UINT32: (0, 1 << 32),
-    TagType.INT64: (-(1 << 63), 1 << 63),
-    TagType.UINT64: (0, 1 << 64),
-}
 _FRACTION = re.compile(r"-?[0-9]{1,18}(\.[0-9]{1,9})?")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -176,7 +168,7 @@ def _fraction(said: Said) -> Decimal:
 
 
 def _whole(kind: TagType, said: Said) -> int:
-    low, beyond = _RANGES[kind]
-    if isinstance(said, bool) or not isinstance(said, int) or not low <= said < beyond:
-        raise ValueError(f"it is a whole number from {low} to {beyond - 1}")
+    held = WHOLE[kind]
+    if isinstance(said, bool) or not isinstance(said, int) or said not in held:
+        raise ValueError(f"it is a whole number from {held.start} to {held.stop - 1}")
     return said

@@ -130,8 +130,30 @@ class Phase(StrEnum):
     """Both are low."""
 
 
+class Confirmed:
+    """Movements that are told one by one: the passing of time decides nothing, and no value is in doubt."""
+
+    __slots__ = ()
+    latest: int
+
+    @property
+    def waits(self) -> bool:
+        """Whether the passing of time may decide something."""
+        return False
+
+    @property
+    def held(self) -> bool:
+        """Whether a value is in doubt."""
+        return False
+
+    @property
+    def shown(self) -> int:
+        """The latest number, as the device shows it, or how many there were."""
+        return self.latest
+
+
 @value
-class HandshakeState:
+class HandshakeState(Confirmed):
     """The latest transaction of a handshake.
 
     `content` is the SHA-256 of the block's values; `released` tells that our acknowledgement has been written.
@@ -158,24 +180,9 @@ class HandshakeState:
     sequence: int | None = None
     """The PLC's own number of the latest block, where it has one."""
 
-    @property
-    def waits(self) -> bool:
-        """Whether the passing of time may decide something."""
-        return False
-
-    @property
-    def held(self) -> bool:
-        """Whether a value is in doubt."""
-        return False
-
-    @property
-    def shown(self) -> int:
-        """The latest number, as the device shows it."""
-        return self.latest
-
 
 @value
-class ConfirmationState:
+class ConfirmationState(Confirmed):
     """How many movements messages have confirmed in this epoch: each takes the next place.
 
     `doubted_until`: a store was restored then; what had happened by then may be booked by the lost one.
@@ -186,21 +193,6 @@ class ConfirmationState:
     latest: int = 0
     restored: bool = False
     doubted_until: datetime | None = None
-
-    @property
-    def waits(self) -> bool:
-        """Whether the passing of time may decide something."""
-        return False
-
-    @property
-    def held(self) -> bool:
-        """Whether a doubtful value is being watched."""
-        return False
-
-    @property
-    def shown(self) -> int:
-        """How many there were."""
-        return self.latest
 
 
 SignalState = CounterState | HandshakeState | LevelState | FlowState | ConfirmationState

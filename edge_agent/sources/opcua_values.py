@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 from asyncua import ua
 from asyncua.ua.status_codes import StatusCodes, get_name_and_doc
 
-from edge_agent.config.devices import OpcUaAddress, Tag, TagType
+from edge_agent.config.devices import WHOLE, OpcUaAddress, Tag, TagType
 from edge_agent.model.reading import Instant, Quality, Reading, Scalar
 from edge_agent.sources.bcd import DIGITS, from_bcd, to_bcd
 from edge_agent.sources.decimals import shortest
@@ -41,17 +41,6 @@ _VARIANTS: Final[Mapping[TagType, ua.VariantType]] = {
     TagType.STRING: ua.VariantType.String,
 }
 _KINDS: Final[Mapping[TagType, int]] = {tag_type: int(kind.value) for tag_type, kind in _VARIANTS.items()}
-_WIDTHS: Final[Mapping[TagType, tuple[int, int]]] = {
-    TagType.BOOL: (0, 2),
-    TagType.INT16: (-(1 << 15), 1 << 15),
-    TagType.UINT16: (0, 1 << 16),
-    TagType.INT32: (-(1 << 31), 1 << 31),
-    TagType.UINT32: (0, 1 << 32),
-    TagType.INT64: (-(1 << 63), 1 << 63),
-    TagType.UINT64: (0, 1 << 64),
-    TagType.BCD16: (0, 10**4),
-    TagType.BCD32: (0, 10**8),
-}
 _GOOD: Final = 0
 
 
@@ -110,8 +99,7 @@ def encode(tag: Tag, number: int) -> ua.DataValue:
 
     Raises ValueError where the tag's type cannot hold it.
     """
-    low, end = _WIDTHS.get(tag.type, (0, 0))
-    if not low <= number < end:
+    if number not in (range(2) if tag.type is TagType.BOOL else WHOLE.get(tag.type, range(0))):
         raise ValueError(f"{tag.ref} is {tag.type} and cannot hold {number}")
     bits = to_bcd(number, tag.type) if tag.type in DIGITS else number
     value = bool(bits) if tag.type is TagType.BOOL else bits

@@ -8,7 +8,7 @@ from decimal import Decimal
 from functools import lru_cache
 
 from edge_agent.config.codes import Code
-from edge_agent.config.devices import Tag, TagType
+from edge_agent.config.devices import WHOLE, Tag, TagType
 from edge_agent.config.findings import Unfit, shown
 from edge_agent.model.reading import Instant, Scalar
 
@@ -21,16 +21,6 @@ _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-
 _MICROSECOND = timedelta(microseconds=1)
 _MOST_DIGITS = 400
 """A float64 has at most 309 digits before the point."""
-_WHOLE = {
-    TagType.INT16: (-(1 << 15), (1 << 15) - 1),
-    TagType.UINT16: (0, (1 << 16) - 1),
-    TagType.INT32: (-(1 << 31), (1 << 31) - 1),
-    TagType.UINT32: (0, (1 << 32) - 1),
-    TagType.INT64: (-(1 << 63), (1 << 63) - 1),
-    TagType.UINT64: (0, (1 << 64) - 1),
-    TagType.BCD16: (0, 9_999),
-    TagType.BCD32: (0, 99_999_999),
-}
 _LARGEST = {TagType.FLOAT32: Decimal("3.4028235e38"), TagType.FLOAT64: Decimal("1.7976931348623158e308")}
 
 
@@ -81,7 +71,7 @@ def fit(tag: Tag, value: object) -> Scalar | None:
         raise _unfit(tag, value, "write true or false")
     if isinstance(value, bool) or not isinstance(value, int | Decimal):
         raise _unfit(tag, value, "write a number, unquoted")
-    return _whole(tag, value) if tag.type in _WHOLE else _float(tag, value)
+    return _whole(tag, value) if tag.type in WHOLE else _float(tag, value)
 
 
 def _text(tag: Tag, value: object) -> str:
@@ -93,9 +83,9 @@ def _text(tag: Tag, value: object) -> str:
 
 
 def _whole(tag: Tag, value: int | Decimal) -> int:
-    low, high = _WHOLE[tag.type]
-    if not low <= value <= high:
-        raise _unfit(tag, value, f"a {tag.type} shows {low} to {high}")
+    held = WHOLE[tag.type]
+    if not held.start <= value < held.stop:
+        raise _unfit(tag, value, f"a {tag.type} shows {held.start} to {held.stop - 1}")
     if value != int(value):
         raise _unfit(tag, value, f"a {tag.type} is a whole number")
     return int(value)

@@ -52,6 +52,7 @@ _TAGS = """
     order_no: {type: string}
     lot:      {type: string}
     crew:     {type: uint16}
+    recipe:   {type: bcd16}
     running:  {type: bool}
     target:   {type: float32, range: [0, 1000]}
 """

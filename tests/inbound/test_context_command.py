@@ -135,6 +135,7 @@ async def test_what_it_says_is_audited(tmp_path: Path) -> None:
         ({"values": {"crew": 65536}}, "crew: it is a whole number"),
         ({"values": {"crew": -1}}, "crew: it is a whole number"),
         ({"values": {"crew": True}}, "crew: it is a whole number"),
+        ({"values": {"recipe": 10000}}, "recipe: it is a whole number from 0 to 9999"),
         ({"values": {"running": 1}}, "running: it is true or false"),
         ({"values": {"target": "1e3"}}, "target: it is a number"),
         ({"values": {"target": "NaN"}}, "target: it is a number"),
@@ -189,7 +190,7 @@ async def test_while_the_store_is_full_it_is_refused_and_taken_later(
 def test_values_are_what_a_source_would_have_read(tmp_path: Path) -> None:
     tags = spoken_map(tmp_path).tags
     said: list[tuple[str, str | int | bool, object]] = [
-        *(("order_no", " 4711 ", " 4711 "), ("crew", 7, 7), ("running", False, False)),
+        *(("order_no", " 4711 ", " 4711 "), ("crew", 7, 7), ("recipe", 9999, 9999), ("running", False, False)),
         *(("target", "17.5", Decimal("17.5")), ("target", 17, Decimal(17))),
     ]
     for name, value, read in said:

@@ -38,6 +38,8 @@ cadence:
 """
 _RUNS_IN = 15
 """Seconds at the beginning in which nothing happens: a level has to be smoothed before there is any."""
+_IDLE = 6
+"""Seconds at rest before an order changes in full view, and twice that afterwards."""
 _RESTS = 30
 """Seconds at rest at the end: whatever is in doubt settles."""
 
@@ -55,7 +57,6 @@ class Plant:
         self._order = 1
         self._started = Decimal(-1000)
         self._connected = True
-        self._idle = 6
         self.recording.up(self._started)
         self._sample()
         self._run(_RUNS_IN)
@@ -132,9 +133,9 @@ class Plant:
 
     def changes_order(self) -> None:
         """Another order, with the machines at rest for a moment."""
-        self._run(self._idle, at_rest=True)
+        self._run(_IDLE, at_rest=True)
         self._next_order()
-        self._run(self._idle + 6, at_rest=True)
+        self._run(2 * _IDLE, at_rest=True)
 
     def _next_order(self) -> None:
         self._order += 1

@@ -28,7 +28,6 @@ from edge_agent.config.resolve_sources import resolve_sources
 from edge_agent.config.resolve_tags import resolve_tags
 from edge_agent.config.resolve_units import resolve_units
 from edge_agent.config.shape import Draft, read
-from edge_agent.config.support import check_support
 from edge_agent.config.tagmap import TagMap
 from edge_agent.config.yaml_nodes import parse
 
@@ -94,7 +93,6 @@ def _load(paths: Sequence[Path], findings: Findings, *, alone: bool) -> Loaded:
         return Loaded(None, findings.in_order())
     report = Report(merge(whole, findings), findings, alone=alone)
     draft = read(report)
-    check_support(report)
     digest = hashlib.sha256(b"".join(source.data for source, _ in texts)).hexdigest()
     tag_map = _resolve(draft, report, digest)
     found = findings.in_order()

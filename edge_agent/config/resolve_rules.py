@@ -37,10 +37,19 @@ from edge_agent.config.resolve_materials import conversion
 from edge_agent.config.resolve_tags import NUMBER_TYPES, WHOLE_TYPES
 from edge_agent.config.resolve_units import convert
 from edge_agent.config.signals import PER_UNIT, Confirmation, Counter, Direction, Handshake, Signal
-from edge_agent.config.support import RUN_EVENTS
 from edge_agent.config.tagmap import Cadence, LotWay, Material, Pause, Rule, Unproven
+from edge_agent.model.movement import EventType
 from edge_agent.model.reading import TagRef
 
+RUN_EVENTS = {
+    "consumed": EventType.CONSUMED,
+    "produced": EventType.PRODUCED,
+    "moved": EventType.MOVED,
+    "returned": EventType.RETURNED,
+    "scrapped": EventType.SCRAPPED,
+    "sampled": EventType.SAMPLED,
+}
+"""The events of rules that this version books."""
 _SIDES: dict[str, frozenset[str]] = {
     "consumed": frozenset({"from"}),
     "produced": frozenset({"to"}),
@@ -82,6 +91,8 @@ def _rule(name: str, section: RuleSection, world: World) -> Rule | None:
     once_per, arrival = resolve_once_per(section), resolve_arrival(section, world.report, path)
     found = _signal(section, material, world, path)
     event = RUN_EVENTS.get(section.event)
+    if event is None:
+        world.report.not_run((*path, "event"), Code.NOT_RUN_EVENT, "this event")
     if material is None or found is None or cadence is None or event is None:
         return None
     signal, factor, source_unit = found

@@ -46,7 +46,7 @@ def _observe(counter: Counter, unproven: Unproven, state: CounterState, seen: Ob
         if in_band and not _hints_at_reset(counter, state, seen, room) and not _asks_the_second(counter, state):
             after, found = progress(counter, state, seen, room)
             return expired(counter, _still_signed(state, after), seen.time), found
-        hold = Hold(seen.at, seen.raw, seen.at, seen.time, seen.elapsed, 1, left=not in_band)
+        hold = _held_from(seen, in_band=in_band)
     else:
         hold = _held_on(counter, state.hold, seen, in_band=in_band)
     if in_band and hold.left:
@@ -118,16 +118,30 @@ def stood_still(counter: Counter, state: CounterState, at: Instant, time: dateti
 
 def _held_on(counter: Counter, hold: Hold, seen: Observation, *, in_band: bool) -> Hold:
     """The hold with one more reading: the same plateau going on, or a new one beginning."""
-    same = hold.sure and within(hold.raw, seen.raw, room_in(counter, seen.elapsed_in_hold))
-    return Hold(
-        since=hold.since if same else seen.at,
-        raw=seen.raw,
-        at=seen.at,
-        time=seen.time,
-        elapsed=seen.elapsed,
+    begun = replace(
+        _held_from(seen, in_band=in_band),
         samples=hold.samples + 1,
         left=hold.left or not in_band,
         began=(hold.began or hold.since) if hold.sure else None,
+    )
+    if not hold.sure or not within(hold.raw, seen.raw, room_in(counter, seen.elapsed_in_hold)):
+        return begun
+    reached = hold.reached if seen.raw == hold.raw else seen.time
+    return replace(begun, since=hold.since, first=hold.first, reached=reached)
+
+
+def _held_from(seen: Observation, *, in_band: bool) -> Hold:
+    """A plateau that begins with this reading."""
+    return Hold(
+        since=seen.at,
+        first=seen.raw,
+        raw=seen.raw,
+        at=seen.at,
+        time=seen.time,
+        reached=seen.time,
+        elapsed=seen.elapsed,
+        samples=1,
+        left=not in_band,
     )
 
 

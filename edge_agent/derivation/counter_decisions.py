@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from edge_agent.config.signals import Counter
 from edge_agent.config.tagmap import Unproven
-from edge_agent.derivation.counter_reset import reset, total_since
+from edge_agent.derivation.counter_reset import reset, total_since, used
 from edge_agent.derivation.counter_terms import (
     SESSION,
     Decided,
@@ -19,6 +19,7 @@ from edge_agent.derivation.counter_terms import (
     doubt,
     fits,
     left_over,
+    reached,
     room_in,
     settled_at,
     signed,
@@ -69,7 +70,7 @@ def decide(counter: Counter, unproven: Unproven, state: CounterState, seen: Obse
         return decide_in_band(counter, unproven, state, seen, room)
     delta = seen.raw - state.last_raw
     if delta > 0 and not signed(counter, state, seen.raw, room):
-        ways = [Way(0, "was preset or jumped", Kind.PRESET), Way(delta, "ran that fast")]
+        ways = [_preset_way(state, "was preset or jumped"), Way(delta, "ran that fast")]
         message = f"{_step(counter, state, seen)} is more than {room} in {seen.elapsed:.1f} s"
         return _doubt(counter, state, seen, Cause.ROSE_TOO_FAST, ways=ways, message=message)
     return _decide_fallen(counter, state, seen, room)
@@ -111,8 +112,10 @@ def _decide_fallen(counter: Counter, state: CounterState, seen: Observation, roo
     if is_signed and wrap is not None:
         ways = [*_turns(counter, wrap, room, "wrapped"), way]
         return _doubt(counter, state, seen, Cause.RESET_OR_WRAP, ways=ways, message=message)
-    ways = [Way(0, "was restored or preset", Kind.PRESET)]
-    if way.counts > 0:
+    ways = [_preset_way(state, "was restored or preset")]
+    if way.counts == ways[0].counts > 0:
+        ways = [way]
+    elif way.counts > 0:
         ways.append(way)
     if wrap is not None:
         ways.append(Way(wrap, "wrapped"))
@@ -153,6 +156,12 @@ def _reset_way(counter: Counter, state: CounterState, seen: Observation, room: D
     return Way(since_reset(counter, seen.raw), "was reset and ran since", Kind.RESET)
 
 
+def _preset_way(state: CounterState, why: str) -> Way:
+    """Another value was put there: only what ran in sight since then is known to have run."""
+    ran = 0 if state.hold is None else state.hold.raw - state.hold.first
+    return Way(ran, f"{why}, and ran since" if ran else why, Kind.PRESET)
+
+
 def _step(counter: Counter, state: CounterState, seen: Observation) -> str:
     return f"{counter.shows(state.last_raw)} → {counter.shows(seen.raw)}"
 
@@ -179,40 +188,52 @@ def _doubt(
     if most == 0:
         return begun, (found,)
     why = f"if it was reset ({', '.join(state.reset_signs)}): what ran before the reset was not seen"
-    return begun, (found, Hole(Cause.RESET, 0, most, found.at.since, seen.time, why, least))
+    return begun, (found, Hole(Cause.RESET, 0, most, found.at.since, found.at.until, why, least))
 
 
 def _begun_at(state: CounterState, seen: Observation, leap: int = 1) -> CounterState:
     """A new epoch at the settled value."""
-    used = state.final and replace(state.final, at=None)
-    begun = replace(state, epoch=state.epoch + leap, first_raw=seen.raw, wraps=0, final=used)
+    begun = replace(state, epoch=state.epoch + leap, first_raw=seen.raw, wraps=0, final=used(state))
     return settled_at(begun, replace(seen, time=max(seen.time, state.due or seen.time)))
 
 
 def _proven(counter: Counter, state: CounterState, seen: Observation, ways: list[Way]) -> Decided | None:
     """The one candidate that a second counter leaves, booked from the counter's own values; None where it leaves more.
 
-    A reset leaves open what ran before, so it agrees with everything from what ran since.
+    A reset or a preset leaves open what ran before, so it agrees with everything from what ran since; that a value was
+    put there which lies just as far on as the second counter ran is not believed.
     """
     moved, room = seen.moved, room_in(counter, seen.elapsed)
     if moved is None or len(ways) >= _MOST_WAYS:
         return None
     left = [way for way in ways if _agrees(counter, way, seen, moved, room)]
+    if len(left) > 1:
+        left = [way for way in left if way.kind is not Kind.PRESET]
     if len(left) != 1:
         return None
     way = left[0]
     if way.kind is Kind.RESET:
         return reset(counter, state, seen, room)
     if way.kind is Kind.PRESET:
-        message = f"{_step(counter, state, seen)}: {way.why}, as the second counter says"
-        hole = Hole(Cause.PRESET, 0, max(int(moved.most), 0), min(state.last_time, seen.time), seen.time, message)
-        return _begun_at(state, seen), (hole,)
+        return _preset(counter, state, seen, way, moved)
     turns = 0 if counter.modulus is None else (way.counts - (seen.raw - state.last_raw)) // counter.modulus
     flags = (Flag.WRAPPED, Flag.CROSS_CHECKED) if turns else (Flag.CROSS_CHECKED,)
     return book(counter, replace(state, wraps=state.wraps + turns), seen, way.counts, flags)
 
 
+def _preset(counter: Counter, state: CounterState, seen: Observation, way: Way, moved: Moved) -> Decided:
+    """A new epoch from the value that was put there: what ran since is booked, and the rest is a hole with bounds."""
+    message = f"{_step(counter, state, seen)}: {way.why}, as the second counter says"
+    since, until, most = min(state.last_time, seen.time), reached(state, seen), int(moved.most) - way.counts
+    hole = Hole(Cause.PRESET, 0, max(most, 0), since, until, message, way.counts)
+    put = seen.raw - way.counts
+    begun = replace(state, epoch=state.epoch + 1, first_raw=put, last_raw=put, wraps=0, final=used(state))
+    after, booked = book(counter, begun, seen, way.counts, (Flag.CROSS_CHECKED,))
+    return after, (hole, *booked)
+
+
 def _agrees(counter: Counter, way: Way, seen: Observation, moved: Moved, room: Decimal | None) -> bool:
-    if way.kind is Kind.RESET:
-        return moved.most >= since_reset(counter, seen.raw) and (room is None or moved.least <= room)
-    return moved.least <= way.counts <= moved.most
+    if way.kind is Kind.RAN:
+        return moved.least <= way.counts <= moved.most
+    since = since_reset(counter, seen.raw) if way.kind is Kind.RESET else way.counts
+    return moved.most >= since and (room is None or moved.least <= room)

@@ -19,6 +19,7 @@ from edge_agent.derivation.counter_terms import (
     doubt,
     fits,
     left_over,
+    reached,
     since_reset,
 )
 from edge_agent.derivation.findings import Finding, Hole
@@ -85,7 +86,8 @@ def reset(counter: Counter, state: CounterState, seen: Observation, room: Decima
         state = replace(state, due=None)  # when the device restarted nobody knows
     changed = max(state.due, state.last_time) if state.due is not None else None
     settled = replace(seen, time=max(seen.time, changed or seen.time))
-    before = replace(seen, time=seen.time if state.due is None else min(state.due, seen.time) - _INSTANT)
+    shown = reached(state, seen)
+    before = replace(seen, time=shown if state.due is None else min(state.due, shown) - _INSTANT)
     found = _found_before(counter, state, before, room, since)
     begun = replace(
         state,
@@ -94,10 +96,15 @@ def reset(counter: Counter, state: CounterState, seen: Observation, room: Decima
         last_raw=counter.resets_to,
         wraps=int(seen.raw < counter.resets_to),
         last_time=changed or state.last_time,
-        final=state.final and replace(state.final, at=None),
+        final=used(state),
     )
     after, findings = book(counter, begun, settled, since, (Flag.RESET,))
     return after, (*found, *findings)
+
+
+def used(state: CounterState) -> FinalTotal | None:
+    """The last total, once an epoch has ended: it tells of no later reset."""
+    return state.final and replace(state.final, at=None)
 
 
 def _found_before(

@@ -117,6 +117,14 @@ def signed(counter: Counter, state: CounterState, raw: int, room: Decimal | None
     return bool(state.reset_signs) and since >= 0 and fits(since, room)
 
 
+def reached(state: CounterState, seen: Observation) -> datetime:
+    """When the value that was seen was shown first: what ran had run by then, however long it was held since."""
+    hold = state.hold
+    if hold is None or (hold.raw, hold.time) != (seen.raw, seen.time):
+        return seen.time
+    return max(hold.reached, min(state.last_time, seen.time))
+
+
 def settled_at(state: CounterState, seen: Observation) -> CounterState:
     """The baseline at what was seen, all doubts settled."""
     return replace(
@@ -151,7 +159,7 @@ def book(counter: Counter, state: CounterState, seen: Observation, delta: int, f
         from_position=until - delta,
         to_position=until,
         since=min(state.last_time, seen.time),
-        until=seen.time,
+        until=reached(state, seen),
         raw_before=counter.shows(state.last_raw),
         raw_after=counter.shows(seen.raw),
         samples=1 + held,
@@ -170,7 +178,7 @@ def doubt(
         from_position=left,
         to_position=left,
         since=min(state.last_time, seen.time),
-        until=seen.time,
+        until=reached(state, seen),
         raw_before=counter.shows(state.last_raw),
         raw_after=counter.shows(seen.raw),
         samples=state.hold.samples if state.hold is not None else 1,

@@ -36,6 +36,6 @@ def turned(counter: Counter, state: CounterState, counts: int, elapsed: Decimal)
         last_raw=-state.last_raw,
         wraps=0,
         back=not state.back,
-        hold=state.hold and replace(state.hold, raw=-state.hold.raw),
+        hold=state.hold and replace(state.hold, first=-state.hold.first, raw=-state.hold.raw),
         final=None,
     )

@@ -15,16 +15,19 @@ from edge_agent.model.value import value
 class Hold:
     """A counter in doubt: the values seen since it left the last booked one (derivation.md, Counters).
 
-    `since` began the present plateau; it is settled once `settle` has passed since then. `raw`, `at` and `time` are its
-    newest reading, `elapsed` its seconds since the booked one. `left` tells that some value lay outside the band of the
+    `since` began the present plateau, at the count `first`; it is settled once `settle` has passed since then. `raw`,
+    `at` and `time` are its newest reading, `reached` is the time of the first that showed `raw`, `elapsed` the newest's
+    seconds since the booked one. `left` tells that some value lay outside the band of the
     booked one. `began` is when the first plateau did (None: with the present one). `sure` is false where the counter
     was out of sight since that reading: then only another one decides.
     """
 
     since: Instant
+    first: int
     raw: int
     at: Instant
     time: datetime
+    reached: datetime
     elapsed: Decimal
     samples: int
     left: bool

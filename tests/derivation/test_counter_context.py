@@ -195,6 +195,30 @@ def test_what_is_held_after_a_change_of_order_at_rest_is_the_new_orders(first: i
     assert (bench.of("A"), bench.of("B"), bench.doubts()) == (0, booked, [])
 
 
+@pytest.mark.parametrize(
+    ("first", "then", "booked", "doubts"),
+    [(65_530, 4, 10, []), (5000, 4000, 0, [("fell", [0, 4000, 64_536])])],
+    ids=["a wrap", "a preset"],
+)
+def test_what_is_held_while_the_order_changes_ran_before_the_value_was_reached(
+    first: int, then: int, booked: int, doubts: list[tuple[str, list[int]]]
+) -> None:
+    bench = Bench(counter(order=ORDER)).order("A").read(first, continuous=False).after(0.1)
+    bench.read(then, continuous=False).after(0.5).order("B")
+    for _ in range(4):
+        bench.after(0.5).read(then, continuous=False)
+
+    assert (bench.of("A"), bench.of("B"), bench.doubts()) == (booked, 0, doubts)
+    assert all(one.key.order == "A" for review in bench.journal.reviews.values() for one in review.candidates)
+
+
+def test_what_runs_on_while_it_is_held_belongs_to_both_orders() -> None:
+    bench = Bench(counter(order=ORDER)).order("A").read(65_530).after(0.1).read(4).after(0.5).order("B")
+    bench.after(0.5).read(7).rest(2)
+
+    assert bench.doubts() == [("straddled-order", [13, 13])]
+
+
 def test_a_bad_value_does_not_stretch_the_interval_over_the_rest_before_it() -> None:
     bench = Bench(counter(order=ORDER)).order("A").read(0).after(60).order("B").after(60)
     bench.read(None, quality=Quality.BAD).after(1).read(20)

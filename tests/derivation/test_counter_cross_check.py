@@ -87,6 +87,15 @@ def test_a_preset_with_the_line_at_rest_books_nothing_and_is_said() -> None:
     assert bench.booked == 2
 
 
+def test_a_preset_on_a_running_line_books_what_was_seen_since() -> None:
+    bench = both(Bench(checked(SECOND, wraps_at=None)), 5000, 70_000, continuous=False)
+    for n in range(1, 31):
+        both(bench.after(0.1), 4000 + 2 * n, 70_000 + 2 * n, continuous=False)
+    cause, least, most = bench.holes()[0]
+    assert (bench.booked, bench.doubts(), cause) == (58, [], "preset")
+    assert least <= 2 <= (most or 0)  # two ran between the last look and the preset
+
+
 def test_a_jump_that_both_have_made_ran_that_fast() -> None:
     bench = both(Bench(checked(max_rate=None, wraps_at=None)), 100, 5000)
     assert both(bench.after(1), 9100, 14_000).booked == 9000

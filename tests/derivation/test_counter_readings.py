@@ -146,7 +146,7 @@ FIRST_TABLE = [
         lambda b: b.read(100).after(0.1).read(5000).after(2).read(5001),
         0,
         5001,
-        doubts=[("rose-too-fast", [0, 4901])],
+        doubts=[("rose-too-fast", [1, 4901])],
     ),
     Case(
         "settled above, by a tick",

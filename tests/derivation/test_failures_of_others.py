@@ -131,7 +131,7 @@ def test_esphome_takes_a_chip_reset_for_an_overflow() -> None:
 
     bench = polled(pulses(), shown, 1)
     assert bench.booked == 0
-    assert bench.doubts() == [("fell", [0, 3, TURN - 2633])]
+    assert bench.doubts() == [("fell", [3, TURN - 2633])]
     bench.after(1).read(8, continuous=False)
     assert bench.booked == 5  # and is not stuck
 

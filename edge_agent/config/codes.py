@@ -112,4 +112,3 @@ class Code(StrEnum):
     NOT_OF_TYPE = "EA-1804"
 
     NOT_RUN_EVENT = "EA-1906"
-    NOT_RUN_COUNTER = "EA-1908"

@@ -166,6 +166,15 @@ class HandshakeSection(Section):
     number: Ref | None = Field(
         None, description="With bits or a ring: the PLC's own number of the block.", examples=["filler.pal_number"]
     )
+    order: Ref | None = Field(
+        None, description="The tag of the order in the block: it alone decides.", examples=["filler.pal_order"]
+    )
+    operator: Ref | None = Field(
+        None, description="The tag of the operator in the block.", examples=["filler.pal_operator"]
+    )
+    resolution: Amount | None = Field(
+        None, description="Of a float quantity: the smallest step that counts.", examples=["0.1 kg"]
+    )
     within: Duration | None = Field(
         None, description="What waits longer, on either side, is shown; 30 s.", examples=["10 s"]
     )

@@ -87,6 +87,12 @@ def check_transports(world: World) -> None:
         if section.pairs_with is None or section.phase != ARRIVED:
             continue
         place: Path = ("movements", name, "pairs_with")
+        if section.handshake is not None and section.handshake.order is not None:
+            message, advice = (
+                "what arrives belongs to the order it departed for",
+                "the departure's block says the order",
+            )
+            report.error(("movements", name, "handshake", "order"), Code.CONFLICT, message, advice, key=True)
         departure = report.look_up(place, "rule", section.pairs_with, rules, "movements")
         if departure is None:
             continue

@@ -1,4 +1,4 @@
-"""Float counters: the grain that readings are rounded to, so that no rounding of the device's ever adds up."""
+"""The grain that floats are rounded to: of counters, so that no rounding of the device's ever adds up; of blocks."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from fractions import Fraction
 from math import ceil
 
 from edge_agent.config.codes import Code
-from edge_agent.config.devices import Tag, TagType
-from edge_agent.config.document_rules import CounterSection
+from edge_agent.config.devices import Tag, TagType, Unit
+from edge_agent.config.document_rules import CounterSection, HandshakeSection
 from edge_agent.config.findings import shown
 from edge_agent.config.report import Path, Report
+from edge_agent.config.resolve_units import convert
 
 FLOAT_DIGITS = {TagType.FLOAT32: 24, TagType.FLOAT64: 53}
 """Bits of the significand (IEEE 754-2019, table 3.5)."""
@@ -41,12 +42,38 @@ def resolve_grain(
         message = f"a {tag.type.value} below {limit} tells no raw units apart that are finer than {float(spacing):.2g}"
         report.error((*path, "resolution"), Code.FLOAT_COUNTER, message, "write a coarser resolution, or a lower limit")
         return None
-    grain = Decimal(wanted.numerator) / Decimal(wanted.denominator)
-    if Fraction(grain) != wanted:
-        message = f"{shown(f'{wanted}')} raw units of {shown(str(tag.ref))} are no decimal number"
-        report.error((*path, "resolution"), Code.TOO_MANY_DECIMALS, message, "write a resolution in the tag's own unit")
+    return _decimal(wanted, tag, report, path)
+
+
+def resolve_block_grain(
+    section: HandshakeSection, tag: Tag, units: dict[str, Unit], report: Report, path: Path
+) -> Decimal | None:
+    """Raw units that the quantity of a block is rounded to: one, but for floats; None where something was reported.
+
+    Each block states its quantity anew, so nothing adds up: by default it is a millionth, as for what is measured.
+    """
+    place = (*path, "resolution")
+    if tag.type not in FLOAT_DIGITS:
+        if section.resolution is not None:
+            message = f"a {tag.type.value} states whole raw units"
+            report.error(place, Code.CONFLICT, message, "remove it: only a float has one", key=True)
+        return Decimal(1)
+    if section.resolution is None:
+        return Decimal(1).scaleb(-_FINEST)
+    if tag.unit is None:
         return None
-    return grain
+    amount = convert(report, place, section.resolution, tag.unit, units)
+    return None if amount is None else _decimal(amount / Fraction(tag.scale), tag, report, path)
+
+
+def _decimal(wanted: Fraction, tag: Tag, report: Report, path: Path) -> Decimal | None:
+    """The `resolution`, in raw units, as a decimal; None where it is none."""
+    grain = Decimal(wanted.numerator) / Decimal(wanted.denominator)
+    if Fraction(grain) == wanted:
+        return grain
+    message = f"{shown(f'{wanted}')} raw units of {shown(str(tag.ref))} are no decimal number"
+    report.error((*path, "resolution"), Code.TOO_MANY_DECIMALS, message, "write a resolution in the tag's own unit")
+    return None
 
 
 def check_grains(section: CounterSection, grain: Decimal, report: Report, path: Path) -> None:

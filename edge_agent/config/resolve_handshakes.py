@@ -10,6 +10,7 @@ from edge_agent.config.document_rules import HandshakeSection, RuleSection
 from edge_agent.config.findings import shown
 from edge_agent.config.report import Path
 from edge_agent.config.resolve_context import NAMING_TYPES, World, find_tag, typed_tag
+from edge_agent.config.resolve_floats import resolve_block_grain
 from edge_agent.config.resolve_tags import FLOAT_TYPES, NUMBER_TYPES, WHOLE_TYPES, values
 from edge_agent.config.signals import Handshake, Kind
 from edge_agent.model.reading import TagRef
@@ -29,11 +30,13 @@ def resolve_handshake(section: RuleSection, handshake: HandshakeSection, world: 
         typed_tag(world, (*place, "result"), handshake.result, WHOLE_TYPES, "a result code is a whole number")
     if handshake.number is not None:
         _part((*place, "number"), handshake.number, (WHOLE_TYPES, "a number is whole"), kind, world)
+    _surroundings(section, handshake, kind, world, path)
     quantity = _block(section, kind, world, path)
+    grain = None if quantity is None else resolve_block_grain(handshake, quantity, world.units, world.report, place)
     if trigger is not None and ack is not None:
         _check_ends(kind, trigger, ack, world, place)
         _check_block(section, handshake, trigger.ref, world, path)
-    if world.report.findings.errors > before or quantity is None or trigger is None or ack is None:
+    if world.report.findings.errors > before or quantity is None or trigger is None or ack is None or grain is None:
         return None
     moduli = {
         Kind.TRANSACTION_COUNTER: values(trigger.type) if trigger.type in WHOLE_TYPES else 0,
@@ -51,6 +54,10 @@ def resolve_handshake(section: RuleSection, handshake: HandshakeSection, world: 
         kind=kind,
         number=handshake.number,
         within=handshake.within or _WITHIN,
+        order=handshake.order,
+        operator=handshake.operator,
+        grain=grain,
+        rounded=quantity.type in FLOAT_TYPES,
     )
 
 
@@ -115,14 +122,25 @@ def _block(section: RuleSection, kind: Kind, world: World, path: Path) -> Tag | 
     else:
         place = (*path, "quantity")
         quantity = _part(place, section.quantity, (NUMBER_TYPES, "a quantity is a number"), kind, world)
-        if quantity is not None and quantity.type in FLOAT_TYPES:
-            world.report.not_run(place, Code.NOT_RUN_COUNTER, f"a {quantity.type.value} quantity")
     if section.container is not None:
         needed = (frozenset({TagType.STRING}), "a container's id is a string")
         _part((*path, "container"), section.container, needed, kind, world)
     if section.lot is not None:
         _part((*path, "lot"), section.lot, (NAMING_TYPES, "a lot is a string or whole number"), kind, world)
     return quantity
+
+
+def _surroundings(section: RuleSection, handshake: HandshakeSection, kind: Kind, world: World, path: Path) -> None:
+    """The order and operator that the block says: then nothing else does, so that the two can never disagree."""
+    for key, what in (("order", "an order"), ("operator", "an operator")):
+        ref: TagRef | None = getattr(handshake, key)
+        if ref is None:
+            continue
+        place = (*path, "handshake", key)
+        _part(place, ref, (NAMING_TYPES, f"{what} is a string or whole number"), kind, world)
+        if getattr(section, key) is not None:
+            message = f"the block says its {key}, and the rule names a tag for it too"
+            world.report.error((*path, key), Code.CONFLICT, message, "keep one of them", key=True)
 
 
 def _part(path: Path, ref: TagRef, needed: tuple[frozenset[TagType], str], kind: Kind, world: World) -> Tag | None:
@@ -150,7 +168,7 @@ def _part(path: Path, ref: TagRef, needed: tuple[frozenset[TagType], str], kind:
 
 def _check_block(section: RuleSection, handshake: HandshakeSection, trigger: TagRef, world: World, path: Path) -> None:
     """One source, since the block is read in one request; each tag in one part; answers can be written."""
-    keys = ("trigger", "ack", "head", "tail", "result", "number")
+    keys = ("trigger", "ack", "head", "tail", "result", "number", "order", "operator")
     parts: list[tuple[Path, TagRef | None]] = [
         *(((*path, "handshake", key), getattr(handshake, key)) for key in keys),
         ((*path, "quantity"), section.quantity),

@@ -34,7 +34,7 @@ from edge_agent.config.resolve_flows import resolve_flow
 from edge_agent.config.resolve_handshakes import resolve_handshake
 from edge_agent.config.resolve_levels import resolve_level
 from edge_agent.config.resolve_materials import conversion
-from edge_agent.config.resolve_tags import NUMBER_TYPES, WHOLE_TYPES
+from edge_agent.config.resolve_tags import FLOAT_TYPES, NUMBER_TYPES, WHOLE_TYPES
 from edge_agent.config.resolve_units import convert
 from edge_agent.config.signals import PER_UNIT, Confirmation, Counter, Direction, Handshake, Signal
 from edge_agent.config.tagmap import Cadence, LotWay, Material, Pause, Rule, Unproven
@@ -286,10 +286,11 @@ def _factor(
         return None
     grain = Decimal(1) if signal is None else signal.grain
     factor = Fraction(tag.scale) * unit_factor * Fraction(grain)
-    if (tag.type in WHOLE_TYPES or isinstance(signal, Counter)) and not has_few_decimals(factor):
+    if (tag.type in WHOLE_TYPES or signal is not None) and not has_few_decimals(factor):
         step = "one raw unit" if grain == 1 else f"one step of {grain:f} raw units"
         message = f"{step} of {shown(str(tag.ref))} is {factor} {material.unit.name}: more than nine decimals"
-        advice = f"book the material in a smaller unit than {material.unit.name}"
+        coarser = ", or give a coarser resolution" if tag.type in FLOAT_TYPES else ""
+        advice = f"book the material in a smaller unit than {material.unit.name}{coarser}"
         world.report.error(path, Code.TOO_MANY_DECIMALS, message, advice)
         return None
     return factor

@@ -1,7 +1,7 @@
 """What proves a movement, as frozen references: counters, levels, flows, handshakes, confirmations (derivation.md).
 
 Figures of counters are counts (see `Counter`), those of levels and flows positions: `PER_UNIT` of them are one unit of
-the material; those of handshakes are raw units. Times are seconds. The loader has converted them.
+the material; those of handshakes are grains of the quantity. Times are seconds. The loader has converted them.
 """
 
 from __future__ import annotations
@@ -159,8 +159,8 @@ class Handshake:
     Transaction counter: `trigger` is incremented, `ack` echoes it. Bits: both are 0 or 1. Ring: `trigger` is the head,
     the slot written next, and `ack` the tail, the slot read next. Event: `trigger` is the node that emits it, `ack` the
     same, since what is answered is the notification. `modulus` is how many values the trigger takes.
-    `quantity`, `container`, `lot` and `number` (the PLC's own number of the block) are read together with the trigger.
-    What waits longer than `within`, on either side, is shown.
+    `quantity`, `container`, `lot`, `number` (the PLC's own number of the block), `order` and `operator` are read
+    together with the trigger. What waits longer than `within`, on either side, is shown.
     """
 
     trigger: TagRef
@@ -173,11 +173,24 @@ class Handshake:
     number: TagRef | None = None
     within: timedelta = timedelta(seconds=30)
     lot: TagRef | None = None
+    order: TagRef | None = None
+    operator: TagRef | None = None
+    grain: Decimal = Decimal(1)
+    """Raw units of the quantity that are booked as one: below 1 where the device states fractions."""
+    rounded: bool = False
+    """Whether the device states a float: it is rounded to the nearest grain, half to even."""
 
     @property
     def contents(self) -> tuple[TagRef, ...]:
         """The tags of the block."""
-        return tuple(tag for tag in (self.quantity, self.container, self.lot, self.number) if tag is not None)
+        parts = (self.quantity, self.container, self.lot, self.number, self.order, self.operator)
+        return tuple(tag for tag in parts if tag is not None)
+
+    @property
+    def surroundings(self) -> dict[str, TagRef]:
+        """The tags of the block that say whose the movement is, by the part of the setting that each tells."""
+        parts = {"order": self.order, "lot": self.lot, "operator": self.operator}
+        return {part: tag for part, tag in parts.items() if tag is not None}
 
     @property
     def is_named(self) -> bool:
@@ -194,10 +207,9 @@ class Handshake:
         """The tag whose change is the evidence."""
         return self.trigger
 
-    @property
-    def grain(self) -> Decimal:
-        """A block states whole raw units, or fractions of them, by itself."""
-        return Decimal(1)
+    def counts(self, shown: int | Decimal) -> int | Decimal:
+        """The quantity that the device states, in grains."""
+        return int((shown / self.grain).to_integral_value(ROUND_HALF_EVEN)) if self.rounded else shown
 
 
 @dataclass(frozen=True, slots=True)

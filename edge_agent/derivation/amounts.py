@@ -5,6 +5,8 @@ from __future__ import annotations
 from decimal import Decimal
 from fractions import Fraction
 
+TOO_MUCH = Decimal(10) ** 18
+"""A quantity of an event has at most 18 digits before its point (events.md, Data)."""
 _NANO = 10**9
 _ONE = Decimal(1)
 

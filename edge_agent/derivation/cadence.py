@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import date, datetime, timedelta
 from itertools import groupby
 
-from edge_agent.config.signals import Counter, Flow, Level
+from edge_agent.config.signals import Counter, Flow, Handshake, Level
 from edge_agent.config.tagmap import CutAt, LotWay, Rule
 from edge_agent.derivation import lots
 from edge_agent.derivation.booking import Books
@@ -128,7 +128,14 @@ def _has_ended(work: Books, rule: Rule, line: Line, now: datetime) -> bool:
 
 
 def _is_over(work: Books, rule: Rule, line: Line, now: datetime, part: str) -> bool:
-    """Whether another order, lot or container than the line's is counted now, as far as tags tell."""
+    """Whether another order, lot or container than the line's is counted now, as far as blocks or tags tell."""
+    if isinstance(rule.signal, Handshake) and part in rule.signal.surroundings:
+        newest = work.rule(rule.name).pending[-1]
+        return bool(getattr(line.key, part) != getattr(newest.key, part))
+    return _is_told_over(work, rule, line, now, part)
+
+
+def _is_told_over(work: Books, rule: Rule, line: Line, now: datetime, part: str) -> bool:
     ours: str | None = getattr(line.key, part)
     if rule.pipe and part != "container":
         pipe = work.rule(rule.name).pipe

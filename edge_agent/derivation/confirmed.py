@@ -37,7 +37,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Booking:
-    """The transaction is new and its block proves the quantity (raw units of the quantity tag)."""
+    """The transaction is new and its block proves the quantity (grains of the handshake)."""
 
     place: Place
     quantity: int | Decimal
@@ -219,9 +219,10 @@ def read(handshake: Handshake, block: Block) -> tuple[int | Decimal | None, str 
     if isinstance(value, bool) or not isinstance(value, int | Decimal):
         return None, None, f"{handshake.quantity} is not a good number{_said(reading)}"
     container, fault = _container(handshake, block)
-    if value <= 0:
+    counts = handshake.counts(value)
+    if counts <= 0:
         return None, container, f"{handshake.quantity} is {value}, not a positive quantity"
-    return value, container, fault
+    return counts, container, fault
 
 
 def _container(handshake: Handshake, block: Block) -> tuple[str | None, str | None]:

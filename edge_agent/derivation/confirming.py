@@ -10,7 +10,7 @@ from decimal import Decimal
 from edge_agent.config.signals import Handshake, Kind
 from edge_agent.config.tagmap import LotWay, Rule
 from edge_agent.derivation import certain, confirmed, confirmed_bits, confirmed_event, confirmed_ring, lots
-from edge_agent.derivation.amounts import exact
+from edge_agent.derivation.amounts import TOO_MUCH, exact
 from edge_agent.derivation.booking import Books
 from edge_agent.derivation.context import Attribution, attribute, settings_in
 from edge_agent.derivation.enrich import event_time
@@ -71,9 +71,9 @@ def confirm(work: Books, one: HandshakeRule, block: Block) -> None:
     before = one.state(work)
     block = _checked(work, one, block)
     verdict = _of_one_lot(work, one.rule, _CONFIRM[one.spec.kind](one.spec, before, block))
-    whose = _whose(work, one.rule, _time(work, one, block))
+    whose = _whose(work, one, block)
     if whose.cause is not None:
-        verdict = _in_doubt(verdict, whose.cause)
+        verdict = _in_doubt(verdict, whose.cause, _why(one, whose.cause))
     for found in verdict.findings:
         if _finding(work, one, block, verdict.state, found) is not None:
             verdict = replace(
@@ -89,13 +89,13 @@ def confirm(work: Books, one: HandshakeRule, block: Block) -> None:
 
 
 def _checked(work: Books, one: HandshakeRule, block: Block) -> Block:
-    """The block, its quantity marked bad where it is out of the tag's range or no exact quantity of the material."""
+    """The block, its quantity marked bad where it is out of the tag's range or nothing that an event can carry."""
     reading = block.values.get(one.spec.quantity)
     if reading is None or isinstance(reading.value, bool) or not isinstance(reading.value, int | Decimal):
         return block
     try:
-        exact(reading.value, one.rule.factor)
-        if work.map.tags[reading.tag].in_range(reading.value):
+        quantity = exact(one.spec.counts(reading.value), one.rule.factor)
+        if quantity < TOO_MUCH and work.map.tags[reading.tag].in_range(reading.value):
             return block
     except (ArithmeticError, ValueError):  # too many decimals; infinite; not a number at all
         pass
@@ -109,15 +109,19 @@ def _of_one_lot(work: Books, rule: Rule, verdict: confirmed.Verdict) -> confirme
     there = lots.stock(work.state, rule.from_, rule.material.number)
     booked = [found for found in verdict.findings if isinstance(found, confirmed.Booking)]
     if any(len(lots.oldest(there, exact(found.quantity, rule.factor))) > 1 for found in booked):
-        return _in_doubt(verdict, Cause.STRADDLED_LOT)
+        return _in_doubt(verdict, Cause.STRADDLED_LOT, "it spans several lots")
     return verdict
 
 
-def _in_doubt(verdict: confirmed.Verdict, cause: Cause) -> confirmed.Verdict:
+def _why(one: HandshakeRule, cause: Cause) -> str:
+    """What keeps open whose a movement is, for people."""
+    if cause is Cause.ORDER_UNKNOWN and one.spec.order is not None:
+        return f"its block names no order: {one.spec.order} is empty, or could not be read"
+    return f"its {cause.removesuffix('-unknown')} was not known yet"
+
+
+def _in_doubt(verdict: confirmed.Verdict, cause: Cause, why: str) -> confirmed.Verdict:
     """What is certain but for its order, or whether its condition lets it count, is for a person to decide."""
-    why = f"its {cause.removesuffix('-unknown')} was not known yet"
-    if cause is Cause.STRADDLED_LOT:
-        why = "it spans several lots"
     findings = tuple(
         confirmed.Suspicion(found.place, cause, found.quantity, found.container, why)
         if isinstance(found, confirmed.Booking)
@@ -154,20 +158,21 @@ def _finding(
     match found:
         case confirmed.Booking():
             proof = replace(_evidence(block, found.place, time), flags=found.flags)
-            line = work.line(rule, _key(work, one, block, time, found.container), found.quantity, proof)
+            line = work.line(rule, _key(work, one, block, found.container), found.quantity, proof)
             place = f"event/{block.event}" if block.event else f"{found.place.epoch}/{found.place.to_position}"
             name = f"{rule.name}/{place}"
             work.outcome.natural_keys.append(NaturalKey(rule.name, name, state.content))
-            if _whose(work, rule, time).first.runs is False:
+            if _whose(work, one, block).first.runs is False:
                 work.exclude(rule, line)
                 return None
             return certain.settle(work, rule, line, block.received.wall)
         case confirmed.Suspicion():
-            key = _key(work, one, block, time, found.container)
+            key = _key(work, one, block, found.container)
             _suspect(work, rule, found, key, _evidence(block, found.place, time))
         case confirmed.Skipped():
             bounds = (Decimal(0), None if found.numbers else Decimal(0))
-            key = _key(work, one, block, time, None)
+            around = _around(work, rule, time).first  # the block says nothing of what was not shown
+            key = work.key(rule, around.order, time, lot=around.lot, operator=around.operator)
             work.gap(rule, found.cause, key, bounds=bounds, span=(time, time), message=found.message)
     return None
 
@@ -193,20 +198,34 @@ def _time(work: Books, one: HandshakeRule, block: Block) -> datetime:
     return event_time(quantity, work.state.sources.get(one.spec.trigger.source), work.map.max_skew)[0]
 
 
-def _key(work: Books, one: HandshakeRule, block: Block, time: datetime, container: str | None) -> Key:
-    whose = _whose(work, one.rule, time).first
-    lot = whose.lot if one.spec.lot is None else _lot(block.values.get(one.spec.lot))
-    return work.key(one.rule, whose.order, time, container, lot=lot, operator=whose.operator)
+def _key(work: Books, one: HandshakeRule, block: Block, container: str | None) -> Key:
+    whose = _whose(work, one, block).first
+    time = _time(work, one, block)
+    return work.key(one.rule, whose.order, time, container, lot=whose.lot, operator=whose.operator)
 
 
-def _lot(reading: Reading | None) -> str | None:
-    """The lot as the block states it; none where it could not be read: booked all the same, with an exception."""
+def _whose(work: Books, one: HandshakeRule, block: Block) -> Attribution:
+    """Whose the movement is: what the block is to say, it alone says.
+
+    A lot that it does not say is booked, with an exception; without its order a movement that counts is nobody's.
+    """
+    whose = _around(work, one.rule, _time(work, one, block))
+    said = {part: _said(block.values.get(tag)) for part, tag in one.spec.surroundings.items()}
+    first = whose.first._replace(**said)  # type: ignore[arg-type]  # by name: none of them is `runs`
+    nobodys = one.spec.order is not None and first.order is None and first.runs is not False
+    cause = Cause.ORDER_UNKNOWN if nobodys and whose.cause is None else whose.cause
+    return replace(whose, settings=(first,), cause=cause)
+
+
+def _said(reading: Reading | None) -> str | None:
+    """An order, lot or operator as the block states it; none where it is empty or could not be read."""
     if reading is None or reading.quality is not Quality.GOOD or reading.value is None:
         return None
     return str(reading.value).strip() or None
 
 
-def _whose(work: Books, rule: Rule, time: datetime) -> Attribution:
+def _around(work: Books, rule: Rule, time: datetime) -> Attribution:
+    """What tags told of that time."""
     return attribute(rule, settings_in(rule, work.state, time, time), timedelta(0), timedelta(0))
 
 

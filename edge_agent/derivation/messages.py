@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 from edge_agent.config.devices import Unit
 from edge_agent.config.tagmap import Rule, TagMap
 from edge_agent.derivation import certain
-from edge_agent.derivation.amounts import exact
+from edge_agent.derivation.amounts import TOO_MUCH, exact
 from edge_agent.derivation.booking import Books
 from edge_agent.derivation.context import Attribution, attribute, settings_in
 from edge_agent.derivation.once_per import nothing
@@ -27,8 +27,6 @@ from edge_agent.model.reading import Instant
 from edge_agent.model.signal_state import ConfirmationState
 from edge_agent.model.state import EPOCH_LEAP, RESTORES, RuleState
 
-_TOO_MUCH = Decimal(10) ** 18
-"""A quantity of an event has at most 18 digits before its point (events.md, Data)."""
 _ANSWERED: TypeAdapter[Answered] = TypeAdapter(Answered)
 _SIDES = {
     EventType.CONSUMED: ("from",),
@@ -194,7 +192,7 @@ def _quantity(rule: Rule, message: ConfirmationMessage, unit: Unit) -> Decimal |
         found = exact(message.quantity, unit.factor / rule.material.unit.factor)
     except ArithmeticError:
         return None
-    return found if 0 < found < _TOO_MUCH else None
+    return found if 0 < found < TOO_MUCH else None
 
 
 def _fault(tag_map: TagMap, rule: Rule, message: ConfirmationMessage) -> str | None:

@@ -170,8 +170,10 @@ def storage_location(name: str) -> StorageLocation:
 
 def _origins(rule: Rule) -> dict[str, str]:
     """What tells a rule's order, lot, container and operator."""
-    container = rule.signal.container if isinstance(rule.signal, Handshake) else rule.container
-    parts = {"order": rule.order, "lot": rule.lot_from, "container": container, "operator": rule.operator}
+    parts = {"order": rule.order, "lot": rule.lot_from, "container": rule.container, "operator": rule.operator}
+    if isinstance(rule.signal, Handshake):
+        block = {"order": rule.signal.order, "container": rule.signal.container, "operator": rule.signal.operator}
+        parts |= {part: tag for part, tag in block.items() if tag is not None}
     return {part: str(origin) for part, origin in parts.items() if origin is not None}
 
 

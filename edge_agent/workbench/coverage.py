@@ -79,6 +79,8 @@ def _possible(rule: Rule) -> Iterator[str]:
         case Handshake():
             yield from (AGAIN, _gap(Cause.SKIPPED_NUMBERS), _gap(Cause.IN_DOUBT))
             yield from map(_review, (Cause.FAILED_CHECK, Cause.CONFLICT, Cause.NUMBER_FELL))
+            if rule.signal.order is not None:
+                yield _review(Cause.ORDER_UNKNOWN)
     if rule.order is not None:
         yield _review(Cause.ORDER_UNKNOWN)
 

@@ -238,6 +238,9 @@ class RuleSection(Section):
     container: Ref | None = Field(None, description="The tag of the container: a handshake's is read in its block.")
     operator: Ref | None = Field(None, description="The tag of who works there.", examples=["filler.operator"])
     lot: Ref | None = Field(None, description="With `lot_from: block`: the tag of the lot in the handshake's block.")
+    into_lot: Ref | None = Field(
+        None, description="The tag of the lot that is made of what is consumed.", examples=["filler.batch"]
+    )
     split: Annotated[Split, MemberOf(Split)] | None = Field(
         None, description="Where a delta goes that straddles a change of order, lot or condition."
     )

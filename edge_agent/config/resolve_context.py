@@ -87,6 +87,7 @@ def check_context(section: RuleSection, material: Material | None, world: World,
         text = frozenset({TagType.STRING})
         typed_tag(world, (*path, "container"), section.container, text, "a container's id is a string")
     _check_lot(section, material, world, path)
+    _check_into_lot(section, world, path)
     if section.only_while is not None:
         _check_condition(section.only_while, world, (*path, "only_while"))
     if section.pause_while is not None:
@@ -99,6 +100,19 @@ def check_context(section: RuleSection, material: Material | None, world: World,
         if section.counter is None:
             message = "only a counter tells when so much has run"
             world.report.error((*path, "lag"), Code.CONFLICT, message, "give the lag as a time: lag: 45 s")
+
+
+def _check_into_lot(section: RuleSection, world: World, path: Path) -> None:
+    if section.into_lot is None:
+        return
+    here = (*path, "into_lot")
+    typed_tag(world, here, section.into_lot, NAMING_TYPES, "a lot is a string or whole number")
+    if section.event != "consumed":
+        message = f"what is {section.event} goes into no lot"
+        world.report.error(here, Code.CONFLICT, message, "take it out, or let the rule say event: consumed")
+    if isinstance(section.lag, Quantity):
+        message = "a lag in units tells the order and lot, and not the lot that is made"
+        world.report.error(here, Code.CONFLICT, message, "give the lag as a time: lag: 45 s")
 
 
 def _check_lot(section: RuleSection, material: Material | None, world: World, path: Path) -> None:

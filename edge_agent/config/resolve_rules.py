@@ -115,6 +115,7 @@ def _rule(name: str, section: RuleSection, world: World) -> Rule | None:
         was=section.was,
         max_qty=max_qty,
         operator=section.operator,
+        into_lot=section.into_lot,
         container=section.container if section.handshake is None else None,
         lot_from=_lot_from(section),
         lag=_lag(section, signal, source_unit, world, path),

@@ -175,6 +175,8 @@ class Rule:
 
     `factor` times a position of the signal is a quantity in the material's unit, exactly.
 
+    `into_lot` is the tag of the lot that is being made of it.
+
     What is pending is cut as soon as it reaches `max_qty`, in the material's unit. `container` is the tag of what a
     meter fills or empties (a handshake reads its own in the block); `lot_from` the lot's tag, or how else it is known.
     What comes out belongs to the order and lot of `lag` before: a time, or so many raw units. What runs while
@@ -197,6 +199,7 @@ class Rule:
     was: str | None = None
     max_qty: Decimal | None = None
     operator: TagRef | None = None
+    into_lot: TagRef | None = None
     container: TagRef | None = None
     lot_from: TagRef | LotWay | None = None
     lag: timedelta | int = timedelta(0)

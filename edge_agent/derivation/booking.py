@@ -15,6 +15,7 @@ from edge_agent.config.signals import Confirmation, Handshake
 from edge_agent.config.tagmap import Cadence, LotWay, Rule, TagMap
 from edge_agent.derivation import lots
 from edge_agent.derivation.amounts import exact, to_nine_decimals, total
+from edge_agent.derivation.context import Setting
 from edge_agent.derivation.timetable import Day, day_of
 from edge_agent.model.event import OPS_STREAM, EventDraft
 from edge_agent.model.movement import (
@@ -102,20 +103,11 @@ class Books:
         key = (rule, what)
         self.outcome.counts[key] = self.outcome.counts.get(key, 0) + by
 
-    def key(
-        self,
-        rule: Rule,
-        order: str | None,
-        until: datetime,
-        container: str | None = None,
-        *,
-        lot: str | None = None,
-        operator: str | None = None,
-    ) -> Key:
+    def key(self, rule: Rule, whose: Setting, until: datetime) -> Key:
         """The key of a line of `rule` that ends at `until`."""
-        day = self.day(until).date
-        places = (rule.from_, rule.to, day)
-        return Key(rule.name, rule.event, rule.material.number, order, *places, container, lot, operator)
+        places = (rule.from_, rule.to, self.day(until).date)
+        said = (whose.container, whose.lot, whose.operator, whose.into_lot)
+        return Key(rule.name, rule.event, rule.material.number, whose.order, *places, *said)
 
     def line(self, rule: Rule, key: Key, raw: int | Decimal, proof: Evidence) -> Line:
         """A line of `raw` positions of the rule's signal (of the source unit, where it is told), over its interval."""

@@ -172,7 +172,7 @@ def _finding(
         case confirmed.Skipped():
             bounds = (Decimal(0), None if found.numbers else Decimal(0))
             around = _around(work, rule, time).first  # the block says nothing of what was not shown
-            key = work.key(rule, around.order, time, lot=around.lot, operator=around.operator)
+            key = work.key(rule, around._replace(container=None), time)
             work.gap(rule, found.cause, key, bounds=bounds, span=(time, time), message=found.message)
     return None
 
@@ -200,8 +200,7 @@ def _time(work: Books, one: HandshakeRule, block: Block) -> datetime:
 
 def _key(work: Books, one: HandshakeRule, block: Block, container: str | None) -> Key:
     whose = _whose(work, one, block).first
-    time = _time(work, one, block)
-    return work.key(one.rule, whose.order, time, container, lot=whose.lot, operator=whose.operator)
+    return work.key(one.rule, whose._replace(container=container), _time(work, one, block))
 
 
 def _whose(work: Books, one: HandshakeRule, block: Block) -> Attribution:

@@ -31,6 +31,7 @@ class Setting(NamedTuple):
     lot: str | None = None
     container: str | None = None
     operator: str | None = None
+    into_lot: str | None = None
     runs: bool | None = True
 
 
@@ -39,8 +40,11 @@ _FLAGS = {
     "lot": Flag.STRADDLED_LOT,
     "container": Flag.STRADDLED_CONTAINER,
     "operator": Flag.STRADDLED_OPERATOR,
+    "into_lot": Flag.STRADDLED_INTO_LOT,
     "runs": Flag.STRADDLED_CONDITION,
 }
+_REMARKS = ("operator", "into_lot")
+"""Said where they are known: no quantity waits for them or is doubted for them."""
 STRADDLED = {
     "order": Cause.STRADDLED_ORDER,
     "lot": Cause.STRADDLED_LOT,
@@ -112,7 +116,7 @@ class _Track(NamedTuple):
 def _tracks(rule: Rule, state: State) -> Iterator[_Track]:
     lag, none = rule.time_lag, timedelta(0)
     parts = (("order", rule.order, lag), ("lot", rule.lot_tag, lag), ("container", rule.container, none))
-    for part, tag, later in (*parts, ("operator", rule.operator, none)):
+    for part, tag, later in (*parts, ("operator", rule.operator, none), ("into_lot", rule.into_lot, lag)):
         if tag is not None and not (rule.pipe and part in {"order", "lot"}):
             yield _Track(part, _history(state.contexts.get(tag)), later)
     if rule.only_while is not None or leaves_out(rule):
@@ -157,7 +161,7 @@ def at(history: Sequence[tuple[T, datetime]], moment: datetime) -> T | None:
 def settings_in(rule: Rule, state: State, since: datetime, until: datetime) -> Within:
     """The settings that were so in (since, until]; a change exactly at `until` happened before the count was read.
 
-    The operator is remarked where it is known; nothing waits for it.
+    Operator and the lot that is made are remarked where they are known; nothing waits for them.
     """
     begin, unknown, former = Setting(), None, None
     changes: list[tuple[datetime, str, Any]] = []
@@ -167,9 +171,7 @@ def settings_in(rule: Rule, state: State, since: datetime, until: datetime) -> W
         if before:
             begin = begin._replace(**{part: before[-1]})
             former = next((truth for truth in reversed(before) if truth is not None), None) if part == "runs" else None
-        elif part == "operator":
-            begin = begin._replace(operator=None)
-        else:
+        elif part not in _REMARKS:
             unknown = unknown or part
             if part == "runs":
                 begin = begin._replace(runs=None)
@@ -191,8 +193,8 @@ def attribute(rule: Rule, within: Within, lasted: timedelta, brief: timedelta) -
     """Whose is what ran for `lasted` in the settings `within`.
 
     A quantity that straddles a change goes to what was before, flagged, if it lasted no longer than `brief` (two
-    sampling periods), else it is open; the rule's `split` overrides. The operator never keeps it open: then nobody is
-    named. A condition that is not known counts as it did before, where that is as brief.
+    sampling periods), else it is open; the rule's `split` overrides. A remark never keeps it open: then none is
+    made. A condition that is not known counts as it did before, where that is as brief.
     """
     distinct = tuple(dict.fromkeys(within.settings))
     changed = [part for part in Setting._fields if len({getattr(one, part) for one in distinct}) > 1]
@@ -203,11 +205,11 @@ def attribute(rule: Rule, within: Within, lasted: timedelta, brief: timedelta) -
         if rule.split is Split.OLD or (rule.split is None and lasted <= brief):
             first = within.settings[0]
             return _known(first._replace(runs=within.former) if first.runs is None else first, flags)
-    flags = ()
-    if "operator" in changed:
-        distinct = tuple(dict.fromkeys(one._replace(operator=None) for one in distinct))
-        changed.remove("operator")
-        flags = (Flag.STRADDLED_OPERATOR,)
+    unsaid = [part for part in _REMARKS if part in changed]
+    flags = tuple(_FLAGS[part] for part in unsaid)
+    if unsaid:
+        distinct = tuple(dict.fromkeys(one._replace(**dict.fromkeys(unsaid)) for one in distinct))
+        changed = [part for part in changed if part not in unsaid]
     if within.unknown is not None:
         return Attribution(distinct, flags, _UNKNOWN[within.unknown])
     return Attribution(distinct, flags, STRADDLED[changed[0]]) if changed else _known(distinct[0], flags)
@@ -221,7 +223,7 @@ def _known(setting: Setting, flags: tuple[Flag, ...] = ()) -> Attribution:
 def waits_for(rule: Rule, state: State, moment: datetime) -> str | None:
     """What a counter waits for before what it counts can be anybody's: a word to count it under; None for nothing."""
     for part, history, lag in _tracks(rule, state):
-        if part == "operator":
+        if part in _REMARKS:
             continue
         if not history or history[0][1] + lag > moment:
             return f"{part}_unknown" if part != "runs" else "condition_unknown"
@@ -246,4 +248,5 @@ def parts_of(rule: Rule) -> tuple[tuple[str, TagRef], ...]:
 
 def context_tags(rule: Rule) -> tuple[TagRef, ...]:
     """The tags whose histories a rule looks at."""
-    return tuple(tag for tag in (rule.order, rule.lot_tag, rule.container, rule.operator) if tag is not None)
+    named = (rule.order, rule.lot_tag, rule.container, rule.operator, rule.into_lot)
+    return tuple(tag for tag in named if tag is not None)

@@ -149,12 +149,11 @@ def _line(
     unit = _unit(work.map, rule, message)
     quantity = Decimal(0) if unit is None else _quantity(rule, message, unit) or Decimal(0)
     whose = attribute(rule, settings_in(rule, work.state, time, time), timedelta(0), timedelta(0))
-    order, setting = message.order or whose.first.order, whose.first
     if message.order is not None and whose.cause is Cause.ORDER_UNKNOWN:
         whose = replace(whose, cause=None)
-    lot = message.lot or setting.lot
+    order, lot = message.order or whose.first.order, message.lot or whose.first.lot
     key = replace(
-        work.key(rule, order, time, message.container, lot=lot, operator=setting.operator),
+        work.key(rule, whose.first._replace(order=order, lot=lot, container=message.container), time),
         from_=_side(rule, "from", rule.from_ or message.from_),
         to=_side(rule, "to", rule.to or message.to),
     )

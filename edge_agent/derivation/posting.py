@@ -14,7 +14,7 @@ from edge_agent.derivation.booking import Books
 from edge_agent.derivation.context import Attribution, Setting, attribute, settings_in
 from edge_agent.derivation.findings import Delta, Doubt, Finding, Hole
 from edge_agent.derivation.pipe import advanced, came_out, entered, straddles_long, within_pipe
-from edge_agent.model.movement import Candidate, Cause, Evidence, Flag, Key, Line
+from edge_agent.model.movement import Candidate, Cause, Evidence, Flag, Line
 from edge_agent.model.reading import Instant
 
 
@@ -76,17 +76,13 @@ def _whose(
     return attribute(rule, within, lasted, brief)
 
 
-def _key(work: Books, rule: Rule, setting: Setting, until: datetime) -> Key:
-    return work.key(rule, setting.order, until, setting.container, lot=setting.lot, operator=setting.operator)
-
-
 def _book(work: Books, rule: Rule, delta: Delta, proof: Evidence, brief: timedelta) -> None:
     """Book a certain quantity, unless it is open whose it is: then it is in review as a whole."""
     since, until = proof.first_time, proof.last_time
     raw = delta.to_position - delta.from_position
     whose = _whose(work, rule, (since, until), brief, (raw, raw))
     proof = replace(proof, flags=(*proof.flags, *whose.flags))
-    line = work.line(rule, _key(work, rule, whose.first, until), raw, proof)
+    line = work.line(rule, work.key(rule, whose.first, until), raw, proof)
     first_day = work.day(since).date
     if whose.cause is not None:
         ways = tuple(_ways(work, rule, whose, line))
@@ -113,7 +109,7 @@ def _ways(work: Books, rule: Rule, whose: Attribution, line: Line) -> Iterator[C
     """Each setting as a way the quantity may have gone; where a condition may have left it out, that too."""
     running = (setting._replace(runs=True) for setting in whose.settings if setting.runs is not False)
     for setting in dict.fromkeys(running):
-        yield Candidate(line.quantity, _named(whose, setting), _key(work, rule, setting, line.time))
+        yield Candidate(line.quantity, _named(whose, setting), work.key(rule, setting, line.time))
     if any(not setting.runs for setting in whose.settings):
         yield Candidate(Decimal(0), "excluded, as its condition says", line.key)
 
@@ -134,7 +130,7 @@ def _doubt(work: Books, rule: Rule, doubt: Doubt, proof: Evidence, brief: timede
     """The quantity itself is open: every way it may have gone, for every order it may belong to."""
     raws, span = [raw for raw, _ in doubt.candidates], (proof.first_time, proof.last_time)
     whose = _whose(work, rule, span, brief, (min(raws), max(raws)))
-    key = _key(work, rule, whose.first, proof.last_time)
+    key = work.key(rule, whose.first, proof.last_time)
     if whose.cause is None and whose.first.runs is False:
         low, high = (exact(raw, rule.factor) for raw in (min(raws), max(raws)))
         work.count(rule.name, "excluded")
@@ -158,6 +154,6 @@ def _hole(work: Books, rule: Rule, hole: Hole, brief: timedelta) -> None:
     whose = _whose(work, rule, (hole.since, hole.until), brief, (hole.minimum, hole.maximum))
     low = exact(hole.minimum, rule.factor)
     high = None if hole.maximum is None else exact(hole.maximum, rule.factor)
-    key = _key(work, rule, whose.first, hole.until)
+    key = work.key(rule, whose.first, hole.until)
     seen = exact(hole.seen, rule.factor)
     work.gap(rule, hole.cause, key, bounds=(low, high), span=(hole.since, hole.until), message=hole.message, seen=seen)

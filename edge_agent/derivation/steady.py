@@ -60,7 +60,7 @@ class Steady:
         spec = rule.signal
         if not isinstance(spec, Counter) or not spec.is_plain or rule.max_qty is not None:
             return None
-        if rule.lag or rule.container is not None or rule.operator is not None:
+        if rule.lag or any(part is not None for part in (rule.container, rule.operator, rule.into_lot)):
             return None
         if isinstance(rule.lot_from, LotWay) or tag_map.follows_lots(rule):
             return None
@@ -193,7 +193,7 @@ class Run:
         same = (
             key.order == (contexts[rule.order].history[-1][0] if rule.order is not None else None)
             and key.lot == (contexts[self.one.lot].history[-1][0] if self.one.lot is not None else None)
-            and key.operator is None
+            and (key.operator, key.into_lot) == (None, None)
             and key.posting_day == day.date
             and key.material == rule.material.number
             and key.event is rule.event

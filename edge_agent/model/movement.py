@@ -35,6 +35,7 @@ class Flag(StrEnum):
     STRADDLED_LOT = "straddledLot"
     STRADDLED_CONTAINER = "straddledContainer"
     STRADDLED_OPERATOR = "straddledOperator"
+    STRADDLED_INTO_LOT = "straddledIntoLot"
     STRADDLED_CONDITION = "straddledCondition"
     UNPROVEN = "unproven"
     WRAPPED = "wrapped"
@@ -57,6 +58,7 @@ class Key:
     """What pending lines are accumulated by (derivation.md, Cadence).
 
     `order` is None where no order runs. `from_`/`to` are storage locations, None where the event has no such side.
+    `into_lot` is the lot that was being made of it, where known.
     """
 
     rule: str
@@ -69,6 +71,7 @@ class Key:
     container: str | None = None
     lot: str | None = None
     operator: str | None = None
+    into_lot: str | None = None
 
 
 @value

@@ -223,8 +223,8 @@ class Line(Closed):
         Annotated[
             list[Property],
             Field(
-                description="`operator`: who worked there. `orderFrom`, `lotFrom`, `containerFrom`, `operatorFrom`: "
-                "the tag that told, or `block`, `container`, `fifo`, `blend`."
+                description="`operator`: who worked there. `orderFrom`, `lotFrom`, `containerFrom`, `operatorFrom`, "
+                "`intoLotFrom`: the tag that told, or `block`, `container`, `fifo`, `blend`."
             ),
         ]
     ]
@@ -237,7 +237,13 @@ class LocatedLine(Line):
     storageLocation: NotRequired[StorageLocation]
 
 
-class ConsumedLine(LocatedLine):
+class Genealogy(Closed):
+    """What became of the material, where it is known."""
+
+    intoMaterialLotID: NotRequired[Annotated[Identifier, Field(description="The lot that was being made of it.")]]
+
+
+class ConsumedLine(LocatedLine, Genealogy):
     """Taken from its storage location; of a return: brought back to it."""
 
     materialUse: Literal["Consumed"]
@@ -297,3 +303,4 @@ class Key(Closed):
     fromLocation: NotRequired[Identifier]
     toLocation: NotRequired[Identifier]
     containerID: NotRequired[Identifier]
+    intoMaterialLotID: NotRequired[Identifier]

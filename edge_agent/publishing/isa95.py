@@ -222,6 +222,8 @@ def _key(key: Key) -> contract.Key:
         data["toLocation"] = key.to
     if key.container is not None:
         data["containerID"] = key.container
+    if key.into_lot is not None:
+        data["intoMaterialLotID"] = key.into_lot
     return data
 
 

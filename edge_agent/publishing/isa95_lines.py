@@ -15,6 +15,7 @@ from edge_agent.publishing.contract import (
     ConsumedLine,
     Conversion,
     Evidence,
+    Genealogy,
     LocatedLine,
     MovedFromLine,
     MovedToLine,
@@ -41,11 +42,11 @@ class LineBuilder:
 
     def consumed(self, lines: Sequence[movement.Line]) -> list[ConsumedLine]:
         """Taken from the first location."""
-        return [{"materialUse": "Consumed", **self._line(n, line, line.key.from_)} for n, line in enumerate(lines, 1)]
+        return [self._consumed(n, line, line.key.from_) for n, line in enumerate(lines, 1)]
 
     def returned(self, lines: Sequence[movement.Line]) -> list[ConsumedLine]:
         """Consumed before, and brought back to the second location."""
-        return [{"materialUse": "Consumed", **self._line(n, line, line.key.to)} for n, line in enumerate(lines, 1)]
+        return [self._consumed(n, line, line.key.to) for n, line in enumerate(lines, 1)]
 
     def produced(self, lines: Sequence[movement.Line]) -> list[ProducedLine]:
         """Brought to the second location."""
@@ -90,6 +91,10 @@ class LineBuilder:
             )
         return pairs
 
+    def _consumed(self, number: int, line: movement.Line, location: str | None) -> ConsumedLine:
+        into: Genealogy = {} if line.key.into_lot is None else {"intoMaterialLotID": line.key.into_lot}
+        return {"materialUse": "Consumed", **self._line(number, line, location), **into}
+
     def _line(self, number: int, line: movement.Line, location: str | None) -> LocatedLine:
         key = line.key
         material = self._materials.get(key.material)
@@ -118,7 +123,13 @@ class LineBuilder:
 
     def _properties(self, key: Key) -> list[Property]:
         """Who worked there, and where each part of what surrounds the line was known from."""
-        known = {"order": key.order, "lot": key.lot, "container": key.container, "operator": key.operator}
+        known = {
+            "order": key.order,
+            "lot": key.lot,
+            "container": key.container,
+            "operator": key.operator,
+            "intoLot": key.into_lot,
+        }
         found: list[Property] = [] if key.operator is None else [{"id": "operator", "value": key.operator}]
         origins = self._origins.get(key.rule, {})
         return found + [
@@ -170,7 +181,13 @@ def storage_location(name: str) -> StorageLocation:
 
 def _origins(rule: Rule) -> dict[str, str]:
     """What tells a rule's order, lot, container and operator."""
-    parts = {"order": rule.order, "lot": rule.lot_from, "container": rule.container, "operator": rule.operator}
+    parts = {
+        "order": rule.order,
+        "lot": rule.lot_from,
+        "container": rule.container,
+        "operator": rule.operator,
+        "intoLot": rule.into_lot,
+    }
     if isinstance(rule.signal, Handshake):
         block = {"order": rule.signal.order, "container": rule.signal.container, "operator": rule.signal.operator}
         parts |= {part: tag for part, tag in block.items() if tag is not None}

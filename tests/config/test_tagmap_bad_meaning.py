@@ -301,6 +301,11 @@ RULES = [
     rule("»lot: filler.pal_sscc", "EA-1209"),
     rule("operator: »filler.nobody", "EA-1208"),
     rule("container: »filler.pal_cases", "EA-1707"),
+    rule("into_lot: »filler.nobody", "EA-1208"),
+    rule("lag: 5 pcs\n    into_lot: »filler.pal_sscc", "EA-1209"),
+    bad(
+        "EA-1209", ("    quantity: filler.pal_cases", "    into_lot: »filler.pal_sscc\n    quantity: filler.pal_cases")
+    ),
     rule("lag: »3 parsecs", "EA-1208"),
     bad("EA-1209", ("    quantity: filler.pal_cases", "    lag: »5 pcs\n    quantity: filler.pal_cases")),
     bad("EA-1209", ("    quantity: filler.pal_cases", "    lot_from: »block\n    quantity: filler.pal_cases")),

@@ -30,10 +30,11 @@ def test_context_and_conditions_are_resolved(bottling_line: str, load_text: Load
 
 
 def test_a_lag_may_be_a_time(bottling_line: str, load_text: Load) -> None:
-    text = bottling_line.replace("from: L3-HOPPER", "from: L3-HOPPER\n    lag: 45 s", 1)
-    rule = loaded_map(load_text(text)).rules["preforms_used"]
+    added = "from: L3-HOPPER\n    lag: 45 s\n    into_lot: filler.pal_sscc"
+    rule = loaded_map(load_text(bottling_line.replace("from: L3-HOPPER", added, 1))).rules["preforms_used"]
 
     assert (rule.pipe, rule.time_lag) == (0, timedelta(seconds=45))
+    assert rule.into_lot == TagRef("filler", "pal_sscc")
 
 
 @pytest.mark.parametrize(

@@ -203,12 +203,12 @@ def always_takes_what_was_before(patch: Patch) -> None:
 
 
 def mixes_up_lots_and_orders(patch: Patch) -> None:
-    right = posting._key
+    right = Books.key
 
     def key(work: Books, rule: Any, setting: Setting, until: Any) -> Any:
         return right(work, rule, setting._replace(lot=setting.order and setting.order.replace("O", "L")), until)
 
-    patch.setattr(posting, "_key", key)
+    patch.setattr(Books, "key", key)
 
 
 def short_cut_that_sees_no_condition(patch: Patch) -> None:

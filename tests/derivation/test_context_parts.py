@@ -114,6 +114,27 @@ def test_who_worked_is_remarked_and_never_asked_for() -> None:
     assert (bench.doubts(), Flag.STRADDLED_OPERATOR in bench.journal.flags()) == ([], True)
 
 
+def test_what_is_consumed_says_the_lot_that_was_being_made_of_it() -> None:
+    bench = Bench(counter(into_lot=LOT)).read(0).after(1).read(2).read("B1", LOT).after(1).read(5)
+    bench.after(1).read("B2", LOT).after(1).read(9).away(10).read("B3", LOT, age=5).read(50)
+    into = [(mark.line.key.into_lot, int(mark.line.quantity)) for mark in bench.journal.lines.values()]
+
+    assert into == [(None, 2), ("B1", 3), ("B2", 4), (None, 41)]
+    assert (bench.doubts(), Flag.STRADDLED_INTO_LOT in bench.journal.flags()) == ([], True)
+    sent = bench.cut().material_events()[0]
+    assert [line.key.into_lot for line in sent.lines] == [None, "B1", "B2", None]
+
+
+def test_the_lot_that_is_made_is_that_of_a_lag_before() -> None:
+    bench = Bench(counter(into_lot=LOT, lag=LAG)).read("B1", LOT, age=100).read(0).after(1).read(10).read("B2", LOT)
+    for count in (20, 30, 40):
+        bench.after(14.9).read(count)
+    bench.after(1).read(45)
+    into = [(mark.line.key.into_lot, int(mark.line.quantity)) for mark in bench.journal.lines.values()]
+
+    assert (into, bench.doubts()) == ([("B1", 40), ("B2", 5)], [])
+
+
 @pytest.mark.parametrize("or_at", [CutAt.LOT_CHANGE, CutAt.SHIFT_END])
 def test_a_change_of_lot_may_cut(or_at: CutAt) -> None:
     slow = replace(EVERY_MINUTE, every=timedelta(hours=1), or_at=frozenset({or_at}))

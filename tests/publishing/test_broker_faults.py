@@ -185,7 +185,9 @@ async def test_a_refused_event_goes_out_once_it_may(
         await until(lambda: outbox.delivered("critical") == 20, "the others go on")
         await until(lambda: relay.report().streams["routine"].held or outbox.delivered("routine") == 40, "answered")
         if bug is None:
-            assert outbox.delivered("routine") == 19
+            await until(
+                lambda: outbox.delivered("routine") == 19, "all before it"
+            )  # mosquitto may hang up before its acks
             assert board.lately("stream routine")[0] == "lost"
         acl.write_text("topic readwrite #\n")
         broker.tell(signal.SIGHUP)

@@ -116,6 +116,14 @@ def test_a_line_says_who_worked_and_where_its_context_was_known_from() -> None:
     assert sent["properties"] == [{"id": "operator", "value": "anna"}, *_origin(booked.key.rule)]
 
 
+def test_what_is_consumed_says_what_was_made_of_it() -> None:
+    booked = line()
+    known = replace(booked, key=replace(booked.key, into_lot="B77"))
+    sent = data_of(EventDraft(EventType.CONSUMED, "routine", NOON, (known, booked)))["materialActual"]
+
+    assert [one.get("intoMaterialLotID") for one in sent] == ["B77", None]
+
+
 def _origin(rule: str) -> list[dict[str, str]]:
     order = tag_map().rules[rule].order
     return [] if order is None else [{"id": "orderFrom", "value": str(order)}]

@@ -15,7 +15,7 @@ from edge_agent.store.checkpoint import decoded, rows
 NOON = datetime(2026, 3, 2, 11, tzinfo=UTC)
 AT = Instant(NOON, 10**12, "boot")
 PLAIN = CounterState(3, -100, -40, 0, AT, NOON)
-HELD = Hold(AT, -41, AT, NOON, Decimal("0.5"), 2, left=True, began=AT, sure=False)
+HELD = Hold(AT, -45, -41, AT, NOON, NOON, Decimal("0.5"), 2, left=True, began=AT, sure=False)
 
 
 @pytest.mark.parametrize(

@@ -11,14 +11,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks import changes, check, end_to_end, engine, footprint, inserts, publishes, returns
+from benchmarks import changes, check, end_to_end, engine, footprint, inserts, publishes, receives, returns
 from benchmarks.processes import BenchmarkError
 from benchmarks.report import Result, heading, machine
 from benchmarks.scale import Scale
 
 Benchmark = Callable[[Scale], Result]
 BENCHMARKS: Mapping[str, Benchmark] = {
-    **{module.NAME: module.run for module in (engine, inserts, publishes, changes, end_to_end)},
+    **{module.NAME: module.run for module in (engine, inserts, publishes, receives, changes, end_to_end)},
     end_to_end.LATENCY: end_to_end.run_latency,
     **{module.NAME: module.run for module in (footprint, returns, check)},
 }

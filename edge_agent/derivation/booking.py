@@ -188,15 +188,16 @@ class Books:
         """A lot that is not known is booked, for it happened, and said at once (derivation.md, Context)."""
         if rule.lot_from is not None and line.key.lot is None:
             message = f"{rule.material.name}: {line.quantity} {line.unit} and what follows have no known lot"
-            self.notice(Cause.LOT_UNKNOWN, line.key, line.quantity, (line.start_time, line.time), message)
+            span = (line.start_time, line.time)
+            self.notice(Notice("", Cause.LOT_UNKNOWN, line.key, line.quantity, *span, message))
 
-    def notice(self, cause: Cause, key: Key, quantity: Decimal, span: tuple[datetime, datetime], message: str) -> None:
-        """Say what a person should know of a quantity that is booked."""
-        state = self.rule(key.rule)
-        self.put(key.rule, replace(state, serial=state.serial + 1))
-        notice = Notice(f"{key.rule}/notice/{state.serial + 1}", cause, key, quantity, *span, message)
-        self.outcome.events.append(EventDraft(EventType.EXCEPTION, OPS_STREAM, span[1], about=notice))
-        self.count(key.rule, "notice")
+    def notice(self, said: Notice) -> None:
+        """Say what a person should know of a quantity that is booked; it gets its id here."""
+        name, state = said.key.rule, self.rule(said.key.rule)
+        self.put(name, replace(state, serial=state.serial + 1))
+        notice = replace(said, id=f"{name}/notice/{state.serial + 1}")
+        self.outcome.events.append(EventDraft(EventType.EXCEPTION, OPS_STREAM, said.until, about=notice))
+        self.count(name, "notice")
 
     def repend(self, rule: Rule, line: Line, key: Key) -> None:
         """A pending line goes on under another key, as nothing of it was sent."""

@@ -240,6 +240,12 @@ def waits_for(rule: Rule, state: State, moment: datetime) -> str | None:
     return None
 
 
+def is_paused(rule: Rule, state: State) -> bool:
+    """Whether the rule's `pause_while` holds, or is not known any more."""
+    known = None if rule.pause is None else state.conditions.get(rule.pause.when.text)
+    return known is not None and known.history[-1][0] is not False
+
+
 def parts_of(rule: Rule) -> tuple[tuple[str, TagRef], ...]:
     """The parts of the setting that tags of the rule tell and that matter to the books, each with its tag."""
     parts = (("order", rule.order), ("lot", rule.lot_tag), ("container", rule.container))

@@ -13,7 +13,7 @@ from edge_agent.config.tagmap import Rule
 from edge_agent.derivation import flow
 from edge_agent.derivation.booking import Books
 from edge_agent.derivation.boundaries import boundaries
-from edge_agent.derivation.context import waits_for
+from edge_agent.derivation.context import is_paused, waits_for
 from edge_agent.derivation.cross_check import disagree
 from edge_agent.derivation.findings import Finding, Hole
 from edge_agent.derivation.posting import post
@@ -66,6 +66,8 @@ class FlowRule:
         if state is None:
             if seen is not None:
                 self._keep(work, replace(flow.begin(self.spec, seen), epoch=work.next_epoch(name)))
+                if is_paused(self.rule, work.state):
+                    self.pause(work, reading.received)
             work.count(name, "not_a_reading" if seen is None else "baseline")
             return
         if seen is None:

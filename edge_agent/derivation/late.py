@@ -17,7 +17,7 @@ from edge_agent.config.signals import Counter
 from edge_agent.config.tagmap import Rule
 from edge_agent.derivation.booking import Books
 from edge_agent.derivation.context import STRADDLED
-from edge_agent.model.movement import Candidate, Cause, Key, Line
+from edge_agent.model.movement import Candidate, Carried, Cause, Key, Line, Notice
 from edge_agent.model.state import Sent
 
 
@@ -83,14 +83,12 @@ def _put_right(work: Books, rule: Rule, line: Line, change: Change) -> None:
 
 
 def _say(work: Books, sent: list[Sent], change: Change) -> None:
-    places = ", ".join(
-        f"{one.quantity} of {change.before(one.key)} (epoch {one.epoch}, positions {one.from_position} to"
-        f" {one.to_position})"
-        for one in sent
-    )
+    parts = ", ".join(f"{one.quantity} of {change.before(one.key)}" for one in sent)
     message = (
-        f"{change} since {change.since.isoformat(timespec='milliseconds')} was told after this had been sent: {places}."
+        f"{change} since {change.since.isoformat(timespec='milliseconds')} was told after this had been sent: {parts}."
         " Proposed: reverse what belongs elsewhere, with `edge-agent correct`"
     )
     total = sum((one.quantity for one in sent), Decimal(0))
-    work.notice(Cause.BACKDATED, sent[0].key, total, (sent[0].since, sent[-1].until), message)
+    carried = tuple(Carried(one.epoch, one.from_position, one.quantity) for one in sent)
+    span = (sent[0].since, sent[-1].until)
+    work.notice(Notice("", Cause.BACKDATED, sent[0].key, total, *span, message, carried))

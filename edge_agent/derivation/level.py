@@ -17,13 +17,13 @@ from edge_agent.config.signals import PER_RAW, Level
 from edge_agent.derivation import level_findings as findings
 from edge_agent.derivation import level_window as window
 from edge_agent.derivation.findings import Finding
-from edge_agent.model.measured import Fall, Filling, LevelState, Refilling
+from edge_agent.model.measured import Fall, Filling, LevelState, Refilling, Window
 from edge_agent.model.movement import Cause, Flag
 from edge_agent.model.reading import Instant
 from edge_agent.model.value import value
 
-_FIRST = frozenset({Refilling.BASELINE, Refilling.RESTORED})
-"""What a window fills for that nothing else takes the place of."""
+_STRONGER = (Refilling.BASELINE, Refilling.RESTORED, Refilling.REBASE, Refilling.CLIPPED, Refilling.BOOK)
+"""What a window fills for: what stands further on never takes the place of what stands before."""
 Boundaries = tuple[datetime, ...]
 """Changes of the order and beginnings of posting days since the mark, oldest first."""
 Decided = tuple[LevelState, tuple[Finding, ...]]
@@ -104,20 +104,13 @@ def out_of_sight(
     clipped = (state.clipped or time) if clips else state.clipped
     for flag in flags:
         state = replace(state, flags=_with(state.flags, flag))
-    return replace(state, blind=True, clipped=clipped), flushed
+    return replace(_interrupted(state, Cause.NOT_SEEN), blind=True, clipped=clipped), flushed
 
 
 def returned(state: LevelState) -> LevelState:
     """After an outage: the window fills anew, and what it then shows is compared with the level before."""
-    return replace(
-        state,
-        window=window.emptied(state.window),
-        filling=state.filling or Filling(Refilling.BOOK, state.last_time),
-        flags=_with(state.flags, Flag.SPANNED_OUTAGE),
-        blind=True,
-        fall=None,
-        top=None,
-    )
+    again = _refilling(state, Refilling.BOOK, state.last_time, Cause.NOT_SEEN)
+    return replace(again, flags=_with(state.flags, Flag.SPANNED_OUTAGE), blind=True)
 
 
 def rebased(state: LevelState, time: datetime, cause: Cause) -> LevelState:
@@ -125,15 +118,9 @@ def rebased(state: LevelState, time: datetime, cause: Cause) -> LevelState:
 
     The reading after it counts; one that fell already is that.
     """
-    keep = state.filling is not None and state.filling.kind in _FIRST
-    return replace(
-        state,
-        window=replace(window.passed(window.emptied(state.window), time), recent=(_nano(state.raw),)),
-        filling=state.filling if keep else Filling(Refilling.REBASE, min(state.level_time, time), cause),
-        blind=state.fall is None,
-        fall=None,
-        top=None,
-    )
+    again = _refilling(state, Refilling.REBASE, time, cause)
+    emptied = replace(window.passed(again.window, time), recent=(_nano(state.raw),))
+    return replace(again, window=emptied, blind=state.fall is None)
 
 
 def paused(spec: Level, state: LevelState, now: Instant, boundaries: Boundaries) -> Decided:
@@ -150,11 +137,32 @@ def resumed(state: LevelState, now: Instant, *, rebase: bool) -> LevelState:
     """Readings are evidence again: what they show is a new baseline (`rebase`), or the difference is booked."""
     if state.paused is None:
         return state
+    kind = Refilling.REBASE if rebase else Refilling.BOOK
+    again = _refilling(state, kind, state.paused, Cause.PAUSED)
+    emptied = replace(again.window, recent=(_nano(state.raw),), advanced=clock(state, now))
+    return replace(again, window=emptied, paused=None)
+
+
+def _refilling(state: LevelState, kind: Refilling, since: datetime, cause: Cause) -> LevelState:
+    """What was weighed says nothing any more: the window fills anew, and is compared with the level known before.
+
+    That is the level before a fall that is held, and before a rise under way: all of it is still to be judged.
+    """
+    state = _interrupted(state, cause)
+    level, known = (state.level, state.level_time) if state.top is None else state.anchor
     filling = state.filling
-    if filling is None or filling.kind not in _FIRST:
-        filling = Filling(Refilling.REBASE if rebase else Refilling.BOOK, state.paused, Cause.PAUSED)
-    again = replace(window.emptied(state.window), recent=(_nano(state.raw),), advanced=clock(state, now))
-    return replace(state, paused=None, window=again, filling=filling, fall=None, top=None)
+    if filling is None or _STRONGER.index(kind) < _STRONGER.index(filling.kind):
+        filling = Filling(kind, min(known, since), cause)
+    emptied = window.emptied(state.window)
+    return replace(state, window=emptied, filling=filling, level=level, level_time=known, fall=None, top=None)
+
+
+def _interrupted(state: LevelState, cause: Cause) -> LevelState:
+    """The level was lost sight of: before there is a baseline, what ran since its first reading is then a gap."""
+    filling = state.filling
+    if filling is None or filling.kind is not Refilling.BASELINE or filling.cause is not None:
+        return state
+    return replace(state, filling=replace(filling, cause=cause))
 
 
 def converted(spec: Level, state: LevelState) -> Decided:
@@ -235,13 +243,25 @@ def _accepted(spec: Level, state: LevelState, seen: Seen, time: datetime) -> Lev
     lag = spec.window + max(time - state.level_time, timedelta(0))
     if state.filling is None and _too_far(spec, state.level - here, lag):
         return replace(fresh, fall=Fall(time, here, here))
-    if state.clipped is not None and time - state.clipped >= max(spec.settle, spec.window) and state.filling is None:
-        since = state.anchor[1] if state.top is not None else state.clipped
-        filling = Filling(Refilling.CLIPPED, since, Cause.CLIPPED)
-        fresh = replace(fresh, window=window.emptied(state.window), filling=filling, top=None)
+    if state.clipped is not None and time - state.clipped >= max(spec.settle, spec.window):
+        fresh = _refilling(fresh, Refilling.CLIPPED, state.clipped, Cause.CLIPPED)
     if state.blind:
         return replace(fresh, window=replace(fresh.window, recent=(nano,)))
-    return replace(fresh, window=window.taken(fresh.window, nano, time, state.last_time))
+    taken = window.taken(fresh.window, nano, time, state.last_time)
+    if state.filling is not None and _jumped(spec, taken):
+        return replace(_interrupted(fresh, Cause.NOT_SEEN), window=window.emptied(taken))
+    return replace(fresh, window=taken)
+
+
+def _jumped(spec: Level, filling: Window) -> bool:
+    """Whether the readings are further from what was weighed than use explains: lifted off, set back, being refilled.
+
+    A mean of both would be neither; the window fills anew once that is over.
+    """
+    if not filling.slots:
+        return False
+    here, there = (_height(spec, nano) for nano in (window.median(filling), window.mean(filling)))
+    return _too_far(spec, abs(here - there), spec.window)
 
 
 def _too_far(spec: Level, fall: int, elapsed: timedelta) -> bool:
@@ -280,7 +300,9 @@ def _fallen(spec: Level, state: LevelState, time: datetime) -> Decided:
     state, found = findings.doubted(spec, state, here, time, cause=Cause.FELL_TOO_FAST, ways=ways, message=message)
     again = replace(window.emptied(state.window), recent=(_nano(state.raw),), advanced=time)
     left = max(ways[0][0], 0)
-    return replace(state, window=again, filling=Filling(Refilling.BASELINE, time), away=left), found
+    stood = Filling(Refilling.BASELINE, fall.above, Cause.FELL_TOO_FAST) if exchanged and fall.above else None
+    filling = stood or Filling(Refilling.BASELINE, time)
+    return replace(state, window=again, filling=filling, away=left), found
 
 
 def _judged(spec: Level, state: LevelState, time: datetime, boundaries: Boundaries) -> Decided:
@@ -341,7 +363,8 @@ def _filled(spec: Level, state: LevelState, level: int, time: datetime, filling:
     match filling.kind:
         case Refilling.BASELINE:
             mark = level - credit
-            return replace(full, mark=mark, first_raw=-mark, mark_time=time, anchor=(level, time)), ()
+            begun = replace(full, mark=mark, first_raw=-mark, mark_time=time, anchor=(level, time))
+            return begun, findings.before_baseline(spec, filling, time)
         case Refilling.REBASE:
             cause = filling.cause or Cause.PAUSED
             return findings.shifted(spec, full, level - before, filling.since, time, cause=cause)

@@ -14,7 +14,7 @@ from math import ceil
 
 from edge_agent.config.signals import PER_UNIT, Level
 from edge_agent.derivation.findings import Delta, Doubt, Finding, Hole
-from edge_agent.model.measured import LevelState
+from edge_agent.model.measured import Filling, LevelState
 from edge_agent.model.movement import Cause, Flag
 from edge_agent.model.state import EPOCH_LEAP
 
@@ -78,6 +78,14 @@ def shifted(spec: Level, state: LevelState, by: int, since: datetime, until: dat
 def refilled(spec: Level, state: LevelState, by: int, since: datetime, until: datetime) -> Decided:
     """A rise that is no trembling: recognised by the level, announced or not."""
     return shifted(spec, replace(state, away=0), by, since, until, cause=Cause.REFILL)
+
+
+def before_baseline(spec: Level, filling: Filling, until: datetime) -> tuple[Finding, ...]:
+    """Where the level was lost sight of before its window was full: what ran since the first reading was not seen."""
+    if filling.cause is None:
+        return ()
+    message = f"{_WHY[filling.cause]} before there was a baseline; what ran meanwhile was not seen"
+    return (_hole(spec, filling.cause, filling.since, until, message),)
 
 
 def unclipped(spec: Level, state: LevelState, before: int, since: datetime, until: datetime) -> Decided:
@@ -177,6 +185,8 @@ _WHY = {
     Cause.PAUSED: "paused",
     Cause.TARE: "the scale was tared",
     Cause.CLIPPED: "the sensor was at its end",
+    Cause.NOT_SEEN: "out of sight",
+    Cause.FELL_TOO_FAST: "the container was exchanged",
 }
 
 

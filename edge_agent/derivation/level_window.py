@@ -36,7 +36,7 @@ def weighed(spec: Level, window: Window, last_time: datetime, until: datetime) -
     """The last readings weighed up to `until`; `last_time` is the newest one's."""
     stands = last_time + _STANDS_AFTER * spec.sampling
     if window.advanced < stands:
-        window = _weighed(spec, window, sorted(window.recent)[len(window.recent) // 2], min(until, stands))
+        window = _weighed(spec, window, median(window), min(until, stands))
     if until > stands:
         nano = window.recent[-1]
         window = _weighed(spec, replace(window, recent=(nano,) * _MEDIAN_OF), nano, until)
@@ -57,6 +57,11 @@ def weight(spec: Level, window: Window) -> timedelta:
     """How much of the window is known at the time it has advanced to."""
     oldest = _slot(spec, window.advanced) - SLOTS
     return sum((one[1] for one in window.slots if one[0] >= oldest), 0) * _MICROSECOND
+
+
+def median(window: Window) -> int:
+    """The median of the last three readings, in parts of a raw unit; of two, the higher."""
+    return sorted(window.recent)[len(window.recent) // 2]
 
 
 def mean(window: Window) -> int:

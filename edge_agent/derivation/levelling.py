@@ -12,7 +12,7 @@ from edge_agent.config.tagmap import Rule
 from edge_agent.derivation import level
 from edge_agent.derivation.booking import Books
 from edge_agent.derivation.boundaries import boundaries
-from edge_agent.derivation.context import waits_for
+from edge_agent.derivation.context import is_paused, waits_for
 from edge_agent.derivation.counter_terms import EPOCH_TAG
 from edge_agent.derivation.findings import Delta
 from edge_agent.derivation.posting import post
@@ -117,6 +117,8 @@ class LevelRule:
                 work.count(name, "baseline")
                 begun = level.begin(self.spec, level.Seen(raw, at, time))
                 self._keep(work, replace(begun, epoch=work.next_epoch(name)))
+                if is_paused(self.rule, work.state):
+                    self.pause(work, at)
             return
         moments = boundaries(work, self.rule, state.mark_time, time)
         if raw is None:

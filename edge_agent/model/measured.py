@@ -36,7 +36,10 @@ class Refilling(StrEnum):
 
 @value
 class Filling:
-    """A level whose window fills anew; `since` is when it was last known."""
+    """A level whose window fills anew; `since` is when it was last known.
+
+    `cause` is what made it; for a baseline, what interrupted it (None: nothing has).
+    """
 
     kind: Refilling
     since: datetime

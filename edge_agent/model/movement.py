@@ -212,10 +212,25 @@ class Gap:
 
 
 @value
+class Carried:
+    """A line of a notice's rule that an event has carried, by its place in the ledger; `event` is that event's id.
+
+    The derivation knows the place, the store the event: None until the notice is stored, and where the line was taken
+    back already.
+    """
+
+    epoch: int
+    from_position: int
+    quantity: Decimal
+    event: str | None = None
+
+
+@value
 class Notice:
     """What a person should know of a quantity that is booked: it happened, so it is not held back.
 
-    `quantity` in the material's unit, as far as it had run in (`since`, `until`].
+    `quantity` in the material's unit, as far as it had run in (`since`, `until`]; `carried` what was sent of it, where
+    that is to be looked at again.
     """
 
     id: str
@@ -225,6 +240,7 @@ class Notice:
     since: datetime
     until: datetime
     message: str
+    carried: tuple[Carried, ...] = ()
 
 
 class Verdict(StrEnum):

@@ -239,7 +239,20 @@ class GapRaised(Booked):
     evidence: Signal
 
 
-class NoticeRaised(Booked):
+class Carrying(Closed):
+    """An event that carries some of it, by the id that `edge-agent correct` takes."""
+
+    id: EventId
+    quantity: Quantity
+
+
+class Concerning(Closed):
+    """The events that carry what a notice is about."""
+
+    events: NotRequired[Annotated[list[Carrying], Field(description="What to reverse where it belongs elsewhere.")]]
+
+
+class NoticeRaised(Booked, Concerning):
     """Something about a quantity that was booked all the same, because it happened."""
 
     operationsType: OperationsType

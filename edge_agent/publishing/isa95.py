@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
+from decimal import Decimal
 
 from edge_agent.config.tagmap import TagMap
 from edge_agent.errors import EventInvalid
@@ -164,18 +166,30 @@ class DataBuilder:
         }
 
     def _notice(self, draft: EventDraft, notice: Notice) -> form.NoticeRaised:
+        """It names the events to be looked at again by their ids, also for who reads the message alone."""
+        by_event: dict[str, Decimal] = {}
+        for one in notice.carried:
+            if one.event is not None:
+                by_event[one.event] = by_event.get(one.event, Decimal(0)) + one.quantity
+        named = "; ".join(f"{quantity:f} in event {name}" for name, quantity in by_event.items())
         return {
             "operationsType": _operations(notice.key),
             **self._booked(draft, notice.key, notice.since),
             "noticeID": notice.id,
             "cause": notice.cause,
-            "message": notice.message,
+            "message": f"{notice.message}: {named}" if named else notice.message,
             "key": _key(notice.key),
             "quantity": self._lines.quantity(notice.quantity, notice.key),
             "since": timestamp(notice.since),
             "until": timestamp(notice.until),
             "evidence": self._lines.signal(notice.key.rule),
+            **self._concerning(by_event, notice.key),
         }
+
+    def _concerning(self, by_event: Mapping[str, Decimal], key: Key) -> form.Concerning:
+        if not by_event:
+            return {}
+        return {"events": [{"id": name, "quantity": self._lines.quantity(one, key)} for name, one in by_event.items()]}
 
 
 def _account(about: About | None) -> form.Account:

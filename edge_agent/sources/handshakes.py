@@ -38,6 +38,8 @@ class Handshakes:
         self._clock = clock
         self._status = status
         self._counts = counts
+        for rule in self._watches:
+            counts.add("handshakes_late", 0, rule=rule)  # known from the start, so that the first one is an increase
         self._released: list[Released] = []
 
     @property

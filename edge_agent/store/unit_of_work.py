@@ -26,7 +26,7 @@ from edge_agent.model.event import (
 )
 from edge_agent.model.movement import Decision, EventType, Gap, Review
 from edge_agent.model.outcome import EpochMark, LineMark, NaturalKey, Outcome
-from edge_agent.store import answers, checkpoint, corrections, dead, messages, reviews
+from edge_agent.store import answers, checkpoint, corrections, dead, messages, notices, reviews
 from edge_agent.store.connection import Connection, Statement
 from edge_agent.store.database import Database
 from edge_agent.store.keys import total_key
@@ -93,7 +93,8 @@ class UnitOfWork:
         if outcome.snapshot:
             parts = await snapshots(connection)
             drafts = [*drafts, *(EventDraft(EventType.SNAPSHOT, OPS_STREAM, recorded, about=part) for part in parts)]
-        stored, moves = await self._place(connection, drafts, heads, causes, partial(_rendered, render, recorded))
+        rendered = partial(_rendered, render, recorded)
+        stored, moves = await self._place(connection, drafts, heads, causes, rendered, lines=outcome.lines)
         decided = [reviews.decided_row(to_decide[decision.review.id], decision) for decision in outcome.decisions]
         await connection.run_all(
             [
@@ -128,6 +129,8 @@ class UnitOfWork:
         heads: dict[str, Head],
         causes: Mapping[str, str],
         rendered: Callable[[EventDraft, Head, str | None], tuple[StoredEvent, Sequence[StockMove]]],
+        *,
+        lines: notices.Lines,
     ) -> tuple[list[StoredEvent], list[StockMove]]:
         """Give every draft its sequence number and its place in the chain; and what they move in the stocks."""
         stored: list[StoredEvent] = []
@@ -135,7 +138,7 @@ class UnitOfWork:
         for draft in drafts:
             head = heads.get(draft.stream) or await read_head(connection, self._database, draft.stream)
             causation = _causation(draft, causes, stored)
-            event, moved = rendered(draft, head, causation)
+            event, moved = rendered(await notices.named(connection, draft, lines, stored), head, causation)
             heads[draft.stream] = replace(head, sequence=event.sequence, digest=sha256(event.payload))
             stored.append(event)
             moves += moved

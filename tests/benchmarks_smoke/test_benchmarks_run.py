@@ -16,7 +16,7 @@ from benchmarks.__main__ import BENCHMARKS
 from benchmarks.report import Figure, Goal, Result, machine, ratio
 
 _ROOT = Path(__file__).parents[2]
-_QUICK = ("engine", "inserts", "publishes", "check")
+_QUICK = ("engine", "inserts", "publishes", "receives", "check")
 """Those that start no agent."""
 _NAMES = [pytest.param(name, marks=() if name in _QUICK else pytest.mark.slow) for name in BENCHMARKS]
 

@@ -6,6 +6,7 @@ the temperature, resolves coarsely, ends at its top, and its timestamps repeat a
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
@@ -13,7 +14,10 @@ from math import cos, pi, sin
 from random import Random
 
 from edge_agent.config.tagmap import Rule
+from edge_agent.derivation.booking import Books
+from edge_agent.derivation.counter_terms import EPOCH_TAG
 from edge_agent.derivation.engine import Engine, Input
+from edge_agent.derivation.levelling import LevelRule
 from edge_agent.model.movement import LineState
 from edge_agent.model.reading import Instant, Link, Quality, Reading, SourceChange, Tick
 from edge_agent.model.state import State
@@ -50,6 +54,7 @@ class Tank:
         self.second = 0
         self.lifted = False
         self.up = True
+        self.tared = 0.0
         self._slosh = (0.0, 0.0)
         self._random = Random(self.seed)
         self._fold(SourceChange("plc", Link.UP, self._now(), BOOTED))
@@ -102,6 +107,19 @@ class Tank:
         self.up = True
         self._fold(SourceChange("plc", Link.UP, self._now(), BOOTED))
 
+    def pause(self, seconds: int, rate: float = 0.0, fill: float = 0.0, *, rebase: bool) -> None:
+        """Readings are no evidence for a while: `rebase` takes a new baseline after it."""
+        self._told(lambda meter, work: meter.pause(work, self._now()))
+        self.run(seconds, rate, fill)
+        self._told(lambda meter, work: meter.resume(work, self._now(), rebase=rebase))
+
+    def tare(self, seconds: int, rate: float = 0.0) -> None:
+        """The scale is tared: it shows 50 L less, and the contents are what they were. It is used on meanwhile."""
+        self.run(seconds, rate)
+        self.tared = 50.0 - self.tared
+        self._told(lambda meter, work: meter.sign(work, EPOCH_TAG))
+        self.run(self.poll)
+
     # the truth beside the books
 
     def span(self) -> tuple[float, float]:
@@ -132,11 +150,20 @@ class Tank:
             return 0.0
         amplitude, since = self._slosh
         calm: float = 0.97 ** (self.second - since)
-        value = self.contents + self.sensor.swing * sin(2 * pi * self.second / DAY)
+        value = self.contents - self.tared + self.sensor.swing * sin(2 * pi * self.second / DAY)
         value += amplitude * calm * cos(2 * pi * self.second / 7) + self._random.uniform(-1, 1) * self.sensor.noise
         if self.sensor.step:
             value = round(value / self.sensor.step) * self.sensor.step
         return min(max(value, 0.0), self.sensor.top)
+
+    def _told(self, tell: Callable[[LevelRule, Books], None]) -> None:
+        """The rule's meter is told what conditions and the tare's tag say."""
+        work, meter = Books(self.engine._map, self.state), self.engine._meters["level"]
+        assert isinstance(meter, LevelRule)
+        tell(meter, work)
+        work.outcome.changed = work.state.own()
+        self.journal.take(work.outcome)
+        self.state.adopt(work.outcome.changed)
 
     def _show(self) -> None:
         if self.up:

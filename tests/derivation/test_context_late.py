@@ -59,7 +59,8 @@ def test_what_was_sent_stays_and_is_said_with_a_proposed_reversal() -> None:
     (notice,) = notices(bench)
     assert (notice.cause, int(notice.quantity), notice.key.order) == (Cause.BACKDATED, 200, "A")
     assert "order B since" in notice.message
-    assert "100 of order A (epoch 1, positions 0 to 100)" in notice.message
+    assert "sent: 100 of order A, 100 of order A." in notice.message
+    assert [(one.epoch, one.from_position, int(one.quantity)) for one in notice.carried] == [(1, 0, 100), (1, 100, 100)]
     assert "reverse" in notice.message
     assert not [event for event in bench.journal.events if event.type is EventType.REVERSED]
 

@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 
+from edge_agent.config.conditions import condition
+from edge_agent.config.tagmap import Pause
 from edge_agent.derivation.booking import Books
 from edge_agent.model.measured import FlowState
 from edge_agent.model.movement import Flag
-from edge_agent.model.reading import Quality
+from edge_agent.model.reading import Quality, TagRef
 from edge_agent.model.state import EPOCH_LEAP, State
 from edge_agent.store.checkpoint import decoded, rows
 from tests.derivation.plant import ORDER, Bench
@@ -157,6 +159,16 @@ def test_a_pause_leaves_out_what_it_measured_or_books_it() -> None:
         polled(bench, 60, 10)
         assert bench.booked == booked
         assert bench.holes() == ([("paused", 10, 10)] if rebase else [])
+
+
+def test_a_flow_first_read_in_a_pause_is_left_out_as_well() -> None:
+    valve = TagRef("plc", "valve")
+    bench = Bench(replace(flow(), pause=Pause(condition("plc.valve"), rebase=True))).read(True, valve)
+    polled(bench, 60, 11)
+    bench.read(False, valve)
+    polled(bench, 60, 10)
+    assert bench.holes() == [("paused", 10, 10)]
+    assert bench.booked == 10
 
 
 def test_a_change_of_order_parts_the_flow_to_the_second() -> None:

@@ -94,6 +94,55 @@ def takes_the_sensors_end_for_zero_use(patch: Patch) -> None:
     patch.setattr(level_module, "out_of_sight", lambda *about, clips, flags: right(*about, clips=False, flags=flags))
 
 
+def forgets_what_ran_before_the_baseline(patch: Patch) -> None:
+    patch.setattr(level_module, "_interrupted", lambda state, _cause: state)
+
+
+def blends_two_levels_into_one(patch: Patch) -> None:
+    patch.setattr(level_module, "_jumped", lambda *_: False)
+
+
+def takes_what_is_left_of_a_rise_for_all_of_it(patch: Patch) -> None:
+    """What a refill had risen by when it was paused is a credit against use."""
+    right = level_module._refilling
+    patch.setattr(level_module, "_refilling", lambda state, *about: right(replace(state, top=None), *about))
+
+
+def books_a_tare_step_with_the_pause(patch: Patch) -> None:
+    """The last word on why the window fills is the only one."""
+    right = level_module._refilling
+    patch.setattr(level_module, "_refilling", lambda state, *about: right(replace(state, filling=None), *about))
+
+
+def unseen_at_first() -> None:
+    tanks.unrested([("run", {"seconds": 3}), ("outage", {"seconds": 40, "rate": 1.5})], Sensor())
+    tanks.unrested([("pause", {"seconds": 40, "rate": 1.5, "rebase": True})], Sensor())
+
+
+def lifted_while_unseen() -> None:
+    tanks.unrested([("run", {"seconds": 60}), ("outage", {"seconds": 500}), ("lift", {"seconds": 2})], Sensor())
+
+
+def paused_in_a_refill() -> None:
+    tank = tanks.unrested(
+        [
+            ("run", {"seconds": 60}),
+            ("run", {"seconds": 15, "fill": 12.0}),
+            ("pause", {"seconds": 25, "fill": 12.0, "rebase": True}),
+            ("run", {"seconds": 100, "rate": 1.5}),
+        ],
+        Sensor(),
+    )
+    assert not tank.journal.reviews
+
+
+def tared_in_a_pause() -> None:
+    tank = tanks.unrested(
+        [("run", {"seconds": 60}), ("tare", {"seconds": 1}), ("pause", {"seconds": 30, "rebase": False})], Sensor()
+    )
+    assert tank.journal.booked() == 0
+
+
 def refill(seconds: int = 60) -> None:
     tanks.play([("run", {"seconds": seconds, "fill": 10.0}), ("run", {"seconds": 120, "rate": 1.0})], Sensor())
 
@@ -131,6 +180,10 @@ def clipped() -> None:
         (smooths_rows_not_time, stuttering),
         (believes_a_lifted_drum, lifted),
         (takes_the_sensors_end_for_zero_use, clipped),
+        (forgets_what_ran_before_the_baseline, unseen_at_first),
+        (blends_two_levels_into_one, lifted_while_unseen),
+        (takes_what_is_left_of_a_rise_for_all_of_it, paused_in_a_refill),
+        (books_a_tare_step_with_the_pause, tared_in_a_pause),
     ],
 )
 def test_a_bug_planted_in_a_level_is_found(

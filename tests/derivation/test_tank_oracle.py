@@ -18,6 +18,8 @@ from tests.derivation.vessels import level
 
 DEADBAND = 5.0
 TREMBLING = 3.0
+LAG = 6.0
+"""What is used in half a window: so late is the smoothed level that is the baseline."""
 Step = tuple[str, dict[str, Any]]
 
 
@@ -57,6 +59,46 @@ SENSORS = st.builds(Sensor, noise=st.sampled_from([0.0, 1.0]), step=st.sampled_f
 def test_what_was_used_is_what_the_books_say(steps: list[Step], sensor: Sensor, seed: int) -> None:
     tank = play(steps, sensor, seed)
     assert not tank.journal.reviews, [review.message for review in tank.journal.reviews.values()]
+
+
+def unrested(steps: list[Step], sensor: Sensor, seed: int = 1) -> Tank:
+    """Run the steps one right after the other, from the first reading on, and rest only at the end."""
+    tank = Tank(level(), 2000.0, sensor, seed)
+    tank.run(1)
+    for name, drawn in steps:
+        getattr(tank, name)(**drawn)
+    tank.run(160)
+    tank.journal.check()
+    low, high = tank.span()
+    within = DEADBAND + TREMBLING + LAG
+    assert low - within <= tank.used <= high + within, f"{tank.used} L were used, the books say {low} to {high}"
+    return tank
+
+
+BRIEF = st.sampled_from([1, 2, 3, 5, 8, 15, 40])
+OUT_OF_SIGHT = st.one_of(
+    st.tuples(
+        st.sampled_from(["run", "bad", "outage", "tare"]), st.fixed_dictionaries({"seconds": BRIEF, "rate": RATE})
+    ),
+    st.tuples(st.just("lift"), st.fixed_dictionaries({"seconds": BRIEF})),
+    st.tuples(
+        st.just("pause"),
+        st.fixed_dictionaries(
+            {"seconds": BRIEF, "rate": RATE, "fill": st.sampled_from([0, 12]), "rebase": st.just(True)}
+        ),
+    ),
+    st.tuples(st.just("pause"), st.fixed_dictionaries({"seconds": BRIEF, "rate": RATE, "rebase": st.just(False)})),
+)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+@settings(max_examples=120, deadline=None, derandomize=True, database=None)
+@given(st.lists(OUT_OF_SIGHT, min_size=1, max_size=8), SENSORS, st.integers(1, 1000))
+def test_whatever_takes_the_sight_of_it_the_books_hold_what_was_used(
+    steps: list[Step], sensor: Sensor, seed: int
+) -> None:
+    unrested(steps, sensor, seed)
 
 
 @pytest.mark.slow

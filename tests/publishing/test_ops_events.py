@@ -21,7 +21,8 @@ from edge_agent.model.event import (
     Voided,
     Watermark,
 )
-from edge_agent.model.movement import Candidate, Cause, Decision, EventType, Notice, Review, Verdict
+from edge_agent.model.movement import Candidate, Carried, Cause, Decision, EventType, Notice, Review, Verdict
+from edge_agent.publishing.encoding import event_id
 from tests.publishing.rendered import data_of, event_of, render
 from tests.publishing.samples import NOON, key, line, source, tag_map
 
@@ -106,6 +107,20 @@ def test_what_is_booked_in_doubt_is_said() -> None:
     assert (event["data"]["cause"], event["data"]["quantity"]["quantityString"]) == ("lot-unknown", "1.5")
     assert (event["data"]["since"], event["data"]["until"]) == ("2026-03-04T11:59:55.000Z", "2026-03-04T12:00:00.000Z")
     assert event["subject"] == "300017"
+
+
+def test_what_was_sent_and_belongs_elsewhere_is_named_by_its_events() -> None:
+    first, second = (event_id(source("routine"), sequence) for sequence in (17, 18))
+    parts = ((0, "100", first), (100, "50", second), (150, "7", None), (157, "20", first))
+    carried = tuple(Carried(1, place, Decimal(quantity), event) for place, quantity, event in parts)
+    notice = Notice("syrup/notice/1", Cause.BACKDATED, key(), Decimal(177), NOON, NOON, "reverse it", carried)
+    data = event_of(_draft(EventType.EXCEPTION, notice), source("ops"))["data"]
+
+    assert [(one["id"], one["quantity"]["quantityString"]) for one in data["events"]] == [
+        (first, "120"),
+        (second, "50"),
+    ]
+    assert data["message"] == f"reverse it: 120 in event {first}; 50 in event {second}"
 
 
 def test_a_line_says_who_worked_and_where_its_context_was_known_from() -> None:

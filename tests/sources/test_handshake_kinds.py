@@ -222,6 +222,7 @@ async def test_a_side_that_waits_too_long_is_shown_and_counted_once(line: Line) 
     line.spec = replace(line.spec, within=timedelta(milliseconds=150))
     component = f"turn of {RULE}"
     async with line.agent(_kept_back):
+        await eventually(lambda: line.counts.snapshot().get(f'handshakes_late{{rule="{RULE}"}}') == 0)
         line.program.move("P1")
         await eventually(lambda: line.status.snapshot().get(component))
         shown = line.status.snapshot()[component]

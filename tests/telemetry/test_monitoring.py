@@ -83,9 +83,10 @@ def test_every_alert_says_what_to_do() -> None:
         assert rule["labels"]["severity"] in {"warning", "critical"}
 
 
-def test_a_drop_and_a_rejection_raise_an_alert() -> None:
+def test_a_drop_a_rejection_and_a_late_handshake_raise_an_alert() -> None:
     expressions = " ".join(rule["expr"] for rule in _rules())
-    for name in ("dropped_total", "rejected_total", "review_open", "outbox_oldest_seconds", "source_up", "progress"):
+    gauges = ("review_open", "outbox_oldest_seconds", "source_up", "progress")
+    for name in ("dropped_total", "rejected_total", "handshakes_late_total", *gauges):
         assert f"edge_agent_{name}" in expressions
 
 

@@ -142,6 +142,8 @@ def _ran_before(counter: Counter, state: CounterState, seen: Observation, room: 
         return None
     if not final.changed and (state.outage or not {RESTART, SESSION}.isdisjoint(state.reset_signs)):
         return None  # a device that starts writes again what it had: the total of some reset long ago
+    if state.outage and fits(since_reset(counter, final.counts), room):
+        return None  # another count may have come as far from zero, begun and ended unseen
     grace = Decimal(str((counter.settle + counter.sampling).total_seconds()))
     if (seen_first or seen.at).seconds_since(final.at) > grace:
         return None

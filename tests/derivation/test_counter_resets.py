@@ -88,6 +88,21 @@ def test_a_last_total_below_what_was_seen_is_of_another_reset() -> None:
     assert (bench.doubts(), [cause for cause, *_ in bench.holes()]) == ([], ["reset"])
 
 
+def test_a_last_total_after_an_outage_may_be_that_of_an_order_nobody_saw() -> None:
+    """In ten minutes order B came and went: 5,100 is its total as well as it may be that of A."""
+    bench = finals(4711).away(600).read(5100, FINAL).order("C").read(30).rest(2.2)
+    assert (bench.of("A"), bench.of("B"), bench.of("C")) == (0, 0, 30)
+    assert bench.doubts() == []
+    assert bench.holes() == [("reset", 0, 600 * 25 + 5 - 30)]
+
+
+def test_a_last_total_after_an_outage_too_short_for_another_order_is_exact() -> None:
+    """Nothing counts 5,007 from zero in ten seconds: what the total ended is what was counted before."""
+    bench = finals(4711).away(10).read(5007, FINAL).order("B").read(3).rest(2.2)
+    assert (bench.of("A"), bench.of("B")) == (7, 3)
+    assert (bench.doubts(), bench.holes()) == ([], [])
+
+
 def test_a_last_total_that_is_no_number_is_counted() -> None:
     bench = finals(4711).read(None, FINAL, quality=Quality.BAD)
     assert bench.journal.counts["not_a_total"] == 1

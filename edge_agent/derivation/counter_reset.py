@@ -32,12 +32,15 @@ _INSTANT = timedelta(microseconds=1)
 def with_sign(counter: Counter, state: CounterState, sign: str, due: datetime | None = None) -> CounterState:
     """Remember a sign of a reset, where the counter's `resets` lists what caused it.
 
-    `due` is when the order, shift or day changed.
+    `due` is when the order, shift or day changed: the latest, but none that comes while a value is held, for that fell
+    before.
     """
     cause = Resets.RESTART.value if sign in (RESTART, SESSION) else sign
     if sign != EPOCH_TAG and cause not in counter.resets:
         return state
     later = due if state.due is None or due is None else max(state.due, due)
+    if state.hold is not None:
+        later = state.due or due
     if sign in state.reset_signs:
         return state if later == state.due else replace(state, due=later)
     return replace(state, reset_signs=(*state.reset_signs, sign), due=later or state.due)

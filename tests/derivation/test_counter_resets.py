@@ -127,6 +127,15 @@ def test_the_count_waits_for_the_new_order_up_to_settle() -> None:
     assert (bench.of("A"), bench.of("B")) == (0, 12)
 
 
+def test_another_order_while_the_reset_of_the_one_before_is_held_does_not_get_its_count() -> None:
+    """The count fell with order B. That C comes while it is held back makes none of it C's for certain."""
+    bench = Bench(per_order()).order("A").read(5000).after(1).order("B").read(3).after(0.5).read(20)
+    bench.after(1).order("C").read(45).rest(2.2)
+    assert (bench.of("B"), bench.of("C")) == (0, 0)
+    assert bench.doubts() == [("straddled-order", [45, 45])]
+    assert bench.holes() == [("reset", 0, 22)], "2.5 s at 25 and a burst of 5, less 45"
+
+
 def test_an_order_that_comes_later_than_settle_is_no_sign() -> None:
     bench = Bench(per_order()).order("A").read(5000).after(1).read(0).rest(3)
     assert bench.doubts() == [("fell", [0])]

@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from edge_agent.cli.common import Json, clear_errors, print_json
+from edge_agent.workbench.deriving import Derived
 from edge_agent.workbench.deriving import derive as fold
 from edge_agent.workbench.maps import load_map, load_recording
 from edge_agent.workbench.recording import Recording
@@ -20,6 +21,15 @@ Map = Annotated[Path, typer.Argument(metavar="MAP", help="The tag map: a file, o
 Taken = Annotated[Path, typer.Argument(metavar="RECORDING", help="A recording: JSON Lines, see docs/workbench.md.")]
 More = Annotated[list[Path], typer.Option("--config", "-c", help="A further file of the same map. May be given again.")]
 _MOST_NAMES = 10
+_WAITS_FOR = {
+    "order_unknown": "its order is known",
+    "lot_unknown": "its lot is known",
+    "container_unknown": "its container is known",
+    "condition_unknown": "its condition is known",
+    "paused": "its pause has ended",
+}
+_UNCOUNTED = frozenset({"not_a_reading", "unstable", "clipped", "not_a_total", "not_compared", "not_a_block"})
+"""Words of the engine for what is discarded."""
 
 
 def register(app: typer.Typer) -> None:
@@ -33,7 +43,9 @@ def derive(tag_map: Map, recording: Taken, config: More = [], json_: Json = Fals
         checked = load_map([tag_map, *config])
         taken = load_recording(recording, checked)
         say_ignored(taken)
-        movements = view(checked, fold(checked, taken.deliveries))
+        derived = fold(checked, taken.deliveries)
+        movements = view(checked, derived)
+    _say_uncounted(derived)
     if json_:
         print_json({name: movement.as_json() for name, movement in movements.items()})
     else:
@@ -49,6 +61,15 @@ def say_ignored(recording: Recording, who: str = "the map") -> None:
     if rest := names[_MOST_NAMES:]:
         number = sum(number for _, number in rest)
         typer.echo(f"ignored: {len(rest)} more names that {who} does not know; lines: {number}", err=True)
+
+
+def _say_uncounted(derived: Derived) -> None:
+    """Say on standard error what was read and is in no movement: readings that are none, and what still waits."""
+    for name, (shown, word) in derived.waiting.items():
+        typer.echo(f"waits: {name} has read {shown} and counts it once {_WAITS_FOR[word]}", err=True)
+    for (name, word), number in sorted(derived.counts.items()):
+        if word in _UNCOUNTED:
+            typer.echo(f"not counted: {name}, {word}: {number}", err=True)
 
 
 def _span(recording: Recording) -> str:

@@ -95,6 +95,8 @@ def condition(text: str) -> Condition:
         raise Unfit(Code.BAD_CONDITION, f"{shown(text)} is not a condition", _ADVICE) from None
     tags: dict[TagRef, None] = {}
     _allow(text, tree, tags)
+    if not tags:
+        raise Unfit(Code.BAD_CONDITION, f"{shown(text)} names no tag: it is always the same", _ADVICE)
     return Condition(text.strip(" "), tuple(tags), _exact(text.strip(" "), tree))
 
 
@@ -135,6 +137,8 @@ def _parts(text: str, node: ast.AST) -> list[ast.expr]:  # noqa: PLR0911 - one a
             return node.values
         case ast.UnaryOp(op=ast.Not() | ast.USub() | ast.UAdd()):
             return [node.operand]
+        case ast.BinOp(op=ast.Div(), right=ast.Constant(value=0)):
+            raise Unfit(Code.BAD_CONDITION, f"{shown(_said(node))} divides by zero", "divide by another number")
         case ast.BinOp(op=ast.Add() | ast.Sub() | ast.Mult() | ast.Div()):
             return [node.left, node.right]
         case ast.Compare():

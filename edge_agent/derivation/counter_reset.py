@@ -33,12 +33,15 @@ _INSTANT = timedelta(microseconds=1)
 def with_sign(counter: Counter, state: CounterState, sign: str, due: datetime | None = None) -> CounterState:
     """Remember a sign of a reset, where the counter's `resets` lists what caused it.
 
-    `due` is when the order, shift or day changed.
+    `due` is when the order, shift or day changed: the latest, but none that comes while a value is held, for that fell
+    before.
     """
     cause = Resets.RESTART.value if sign in (RESTART, SESSION) else sign
     if sign != EPOCH_TAG and cause not in counter.resets:
         return state
     later = due if state.due is None or due is None else max(state.due, due)
+    if state.hold is not None:
+        later = state.due or due
     if sign in state.reset_signs:
         return state if later == state.due else replace(state, due=later)
     return replace(state, reset_signs=(*state.reset_signs, sign), due=later or state.due)
@@ -149,6 +152,8 @@ def _ran_before(counter: Counter, state: CounterState, seen: Observation, room: 
         return None
     if not final.changed and (state.outage or not {RESTART, SESSION}.isdisjoint(state.reset_signs)):
         return None  # a device that starts writes again what it had: the total of some reset long ago
+    if state.outage and fits(since_reset(counter, final.counts), room):
+        return None  # another count may have come as far from zero, begun and ended unseen
     grace = Decimal(str((counter.settle + counter.sampling).total_seconds()))
     if (seen_first or seen.at).seconds_since(final.at) > grace:
         return None

@@ -139,9 +139,9 @@ class LevelRule:
         below, above = spec.blind_below, spec.blind_above
         if (below is not None and raw <= below) or (above is not None and raw >= above):
             return None, "clipped"
-        if not work.map.tags[spec.tag].in_range(raw) or not spec.covers(raw):
+        if not work.map.tags[spec.tag].in_range(raw):
             return None, "not_a_reading"
-        return raw, ""
+        return (raw, "") if spec.covers(raw) else (None, "clipped")
 
     def _take(
         self,

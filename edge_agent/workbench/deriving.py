@@ -14,6 +14,7 @@ from decimal import Decimal
 
 from edge_agent.config.tagmap import Rule, TagMap
 from edge_agent.derivation.amounts import exact
+from edge_agent.derivation.context import waits_for
 from edge_agent.derivation.engine import Engine, Input
 from edge_agent.model.movement import Flag, Gap, Line, LineState, Review
 from edge_agent.model.outcome import EpochMark, LineMark, Outcome
@@ -38,6 +39,8 @@ class Derived:
     counts: Tally[tuple[str, str]] = field(default_factory=Tally)
     baselines: set[str] = field(default_factory=set)
     """Rules whose first value was only where they began."""
+    waiting: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """Counters whose newest value is not counted yet at the end: that value, and the word for what it waits for."""
 
     def take(self, outcome: Outcome) -> None:
         """One outcome more; the newest mark of a line is where it stands."""
@@ -96,6 +99,7 @@ class _Fold:
         self.derived = Derived()
         self._engine = Engine(tag_map)
         self._state = State()
+        self._rules = tag_map.rules
         self._patience = {name: _patience(rule) for name, rule in tag_map.rules.items()}
         self._now: datetime | None = None
         self._delivered: datetime | None = None
@@ -116,6 +120,13 @@ class _Fold:
             end = self._delivered + max(self._patience.values(), default=timedelta(0))
             self.run_to(end)
             self._tick(end)
+            self.derived.waiting = dict(self._waiting(end))
+
+    def _waiting(self, end: datetime) -> Iterator[tuple[str, tuple[str, str]]]:
+        for name, rule in self._rules.items():
+            known = self._state.rules.get(name)
+            if known is not None and known.unread is not None:
+                yield name, (str(known.unread), waits_for(rule, self._state, end) or "order_unknown")
 
     def _due(self) -> Iterator[datetime]:
         """When a tick may decide something."""

@@ -32,6 +32,10 @@ class SyntaxFault(Exception):
         self.column = column
 
 
+class _NoNumber(ValueError):
+    """NaN or an infinity, which JSON does not know."""
+
+
 class Members(dict[str, Any]):
     """A JSON object; `twice` is a key that it has twice."""
 
@@ -41,13 +45,19 @@ class Members(dict[str, Any]):
 def parse(text: str) -> Members:
     """The JSON object of a line. Raises SyntaxFault; LineFault where it is none, or has a key twice."""
     advice = 'one JSON object a line, such as {"t": "2026-03-02T08:00:00Z", "tag": "filler.bottles_out", "v": 4711}'
+    if not text.strip():
+        raise LineFault(Unfit(Code.NOT_A_RECORD, "the line is empty", "take it out"))
     try:
         found = _DECODER.decode(text)
     except json.JSONDecodeError as error:
         fault = Unfit(Code.NOT_A_RECORD, f"this is no JSON: {error.msg[:1].lower()}{error.msg[1:]}", advice)
         raise SyntaxFault(fault, error.pos + 1) from error
-    except (ValueError, ArithmeticError, RecursionError) as error:
-        raise SyntaxFault(Unfit(Code.NOT_A_RECORD, f"this is no JSON: {str(error)[:100]}", advice), 1) from error
+    except _NoNumber as error:
+        raise SyntaxFault(Unfit(Code.NOT_A_RECORD, f"this is no JSON: {error}", advice), 1) from error
+    except (ValueError, ArithmeticError) as error:  # more digits, or a larger exponent, than Python takes
+        raise SyntaxFault(Unfit(Code.NOT_A_RECORD, "a number of it is too large", advice), 1) from error
+    except RecursionError as error:
+        raise SyntaxFault(Unfit(Code.NOT_A_RECORD, "it is nested too deeply", advice), 1) from error
     if not isinstance(found, Members):
         raise LineFault(Unfit(Code.NOT_A_RECORD, "this is no JSON object", advice))
     _refuse_twice(found, ())
@@ -74,7 +84,7 @@ def _object(pairs: list[tuple[str, Any]]) -> Members:
 
 def _constant(text: str) -> object:
     msg = f"{text} is no number"
-    raise ValueError(msg)
+    raise _NoNumber(msg)
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_float=Decimal, parse_constant=_constant)

@@ -22,6 +22,16 @@ from edge_agent.workbench.values import fit, ingested, instant, moment
 
 _BITS_64 = 1 << 64
 _BITS_32 = 1 << 32
+_TEXTS = {
+    "q": "good",
+    "state": "up",
+    "tag": "filler.order_no",
+    "source": "filler",
+    "event": "3f0a",
+    "block": "pallet_out",
+    "released": "pallet_out",
+}
+"""Of the members that are texts and no times, one each."""
 _OF_VALUE = frozenset({"v", "q", "st", "status"})
 
 
@@ -50,7 +60,8 @@ def decode(line: Members, tag_map: TagMap) -> Said:
 
 def _text(value: object, path: Path) -> str:
     if not isinstance(value, str):
-        raise LineFault(Unfit(Code.WRONG_KIND, "a text is expected here", f'write it like "{path[-1]}"'), path)
+        like = _TEXTS.get(path[-1], "2026-03-02T08:00:00Z")
+        raise LineFault(Unfit(Code.WRONG_KIND, "a text is expected here", f'write it quoted, like "{like}"'), path)
     return value
 
 

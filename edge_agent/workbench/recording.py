@@ -143,7 +143,10 @@ class _Reader:
         try:
             self._take(text)
         except SyntaxFault as fault:
-            self.fault(fault.fault, fault.column, text)
+            unfit = fault.fault
+            if not data.endswith(b"\n"):
+                unfit = Unfit(unfit.code, unfit.message, "the file ends within a line: take that line out")
+            self.fault(unfit, fault.column, text)
         except LineFault as fault:
             self.fault(fault.fault, column_of(text, fault.path, key=fault.key), text)
 

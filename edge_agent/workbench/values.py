@@ -17,7 +17,7 @@ BOOT = "recording"
 EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 """Bounds of `t`."""
 
-_RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+_RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]([01]\d|2[0-3]):[0-5]\d)", re.ASCII)
 _MICROSECOND = timedelta(microseconds=1)
 _MOST_DIGITS = 400
 """A float64 has at most 309 digits before the point."""
@@ -104,4 +104,5 @@ def _float(tag: Tag, value: int | Decimal) -> Decimal:
 
 def _unfit(tag: Tag, value: object, advice: str) -> Unfit:
     text = str(value) if not isinstance(value, int) or abs(value) < 10**60 else "a number of more than 60 digits"
+    text = text.lower() if isinstance(value, bool) else text  # as JSON writes it
     return Unfit(Code.NOT_OF_TYPE, f"{shown(text)} is nothing that {tag.ref} ({tag.type}) can show", advice)

@@ -88,6 +88,21 @@ def test_a_last_total_below_what_was_seen_is_of_another_reset() -> None:
     assert (bench.doubts(), [cause for cause, *_ in bench.holes()]) == ([], ["reset"])
 
 
+def test_a_last_total_after_an_outage_may_be_that_of_an_order_nobody_saw() -> None:
+    """In ten minutes order B came and went: 5,100 is its total as well as it may be that of A."""
+    bench = finals(4711).away(600).read(5100, FINAL).order("C").read(30).rest(2.2)
+    assert (bench.of("A"), bench.of("B"), bench.of("C")) == (0, 0, 30)
+    assert bench.doubts() == []
+    assert bench.holes() == [("reset", 0, 600 * 25 + 5 - 30)]
+
+
+def test_a_last_total_after_an_outage_too_short_for_another_order_is_exact() -> None:
+    """Nothing counts 5,007 from zero in ten seconds: what the total ended is what was counted before."""
+    bench = finals(4711).away(10).read(5007, FINAL).order("B").read(3).rest(2.2)
+    assert (bench.of("A"), bench.of("B")) == (7, 3)
+    assert (bench.doubts(), bench.holes()) == ([], [])
+
+
 def test_a_last_total_that_is_no_number_is_counted() -> None:
     bench = finals(4711).read(None, FINAL, quality=Quality.BAD)
     assert bench.journal.counts["not_a_total"] == 1
@@ -110,6 +125,15 @@ def test_the_count_waits_for_the_new_order_up_to_settle() -> None:
     assert bench.booked == 0
     bench.order("B").rest(2.2).after(0.1).read(12)
     assert (bench.of("A"), bench.of("B")) == (0, 12)
+
+
+def test_another_order_while_the_reset_of_the_one_before_is_held_does_not_get_its_count() -> None:
+    """The count fell with order B. That C comes while it is held back makes none of it C's for certain."""
+    bench = Bench(per_order()).order("A").read(5000).after(1).order("B").read(3).after(0.5).read(20)
+    bench.after(1).order("C").read(45).rest(2.2)
+    assert (bench.of("B"), bench.of("C")) == (0, 0)
+    assert bench.doubts() == [("straddled-order", [45, 45])]
+    assert bench.holes() == [("reset", 0, 22)], "2.5 s at 25 and a burst of 5, less 45"
 
 
 def test_an_order_that_comes_later_than_settle_is_no_sign() -> None:

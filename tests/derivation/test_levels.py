@@ -203,8 +203,18 @@ def test_the_strapping_table_says_what_a_reading_means() -> None:
     bench = at_rest(1.0, table=table, bounded=True, max_rate=None)
     go(bench, 0.25, 60)
     assert bench.booked == 600 - 50
-    go(bench, 2.0, 10)
-    assert bench.journal.counts["not_a_reading"] == 10
+
+
+def test_beyond_its_table_a_level_is_unseen_and_what_ran_there_is_a_gap() -> None:
+    """Filled over the table's end and used up again: nothing of that was seen, and it is no zero use."""
+    table = ((0, 0), (Fraction(3, 2), 1100 * PER_UNIT))
+    bench = at_rest(1.5, table=table, bounded=True, max_rate=Fraction(10))
+    go(bench, 1.9, 120)
+    go(bench, 1.5, 60)
+    assert bench.journal.counts["clipped"] == 120
+    assert [cause for cause, _, _ in bench.holes()] == ["clipped"]
+    assert bench.journal.gaps[0].maximum is not None
+    assert bench.journal.gaps[0].maximum >= 10 * 120
 
 
 def test_production_into_a_tank_counts_rises_and_no_withdrawal() -> None:

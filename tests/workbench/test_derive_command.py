@@ -60,6 +60,26 @@ def test_what_is_ignored_is_counted_on_standard_error(tmp_path: Path) -> None:
     assert "ignored: 2 more names that the map does not know; lines: 2" in errors
 
 
+def test_what_still_waits_at_the_end_and_what_was_no_reading_is_said_on_standard_error(tmp_path: Path) -> None:
+    """A historian's export without the order: nothing can be booked, and nothing is dropped in silence."""
+    lines = [read(0, "bottles_out", 100), read(1, "bottles_out", 124), read(2, "preforms_in", None)]
+
+    code, said, errors = _derive(tmp_path, MAP, "--json", lines=lines)
+
+    assert code == 0
+    assert json.loads(said)["bottles_made"]["booked"] == {}
+    assert "waits: bottles_made has read 124 and counts it once its order is known\n" in errors
+    assert "not counted: preforms_used, not_a_reading: 1\n" in errors
+
+
+def test_a_block_without_its_acknowledgement_is_said_on_standard_error(tmp_path: Path) -> None:
+    block = at(0, block="pallet_out", number=7, values={"filler.pal_cases": 40, "filler.pal_sscc": "P7"})
+
+    _, _, errors = _derive(tmp_path, MAP, "--json", lines=[block])
+
+    assert errors == "not counted: pallet_out, not_a_block: 1\n"
+
+
 def test_a_faulty_recording_prints_its_faults_and_derives_nothing(tmp_path: Path) -> None:
     code, said, errors = _derive(tmp_path, MAP, "--json", lines=[*LINES, read(0, "bottles_out", 130)])
 

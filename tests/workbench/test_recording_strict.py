@@ -111,6 +111,34 @@ def test_a_fault_is_shown_where_it_stands(tmp_path: Path, line_map: TagMap, line
     assert _said(path, line_map) == [f"1:{line.index(MARK) + 1}: {code}"]
 
 
+@pytest.mark.parametrize(
+    ("text", "message", "advice"),
+    [
+        ("\n", "the line is empty", "take it out"),
+        ('{"t": 5, "tag": "a.b", "v": 1}\n', "a text is expected here", 'write it quoted, like "2026-03-02T08:00:00Z"'),
+        (
+            T + '"tag": "filler.preforms_in", "v": 1, "q": null}\n',
+            "a text is expected here",
+            'write it quoted, like "good"',
+        ),
+        (T + '"tag": "filler.preforms_in", "v": true}\n', "`true` is nothing that", "write a number, unquoted"),
+        (T + '"tag": "filler.preforms_in", "v": 1e99999999999999999999}\n', "a number of it is too large", "one JSON"),
+        (T + f'"tag": "filler.preforms_in", "v": {"1" * 5000}}}\n', "a number of it is too large", "one JSON object"),
+        (T + '"tag": "filler.preforms_in", "v": ' + "[" * 20_000 + "\n", "it is nested too deeply", "one JSON object"),
+        (T + '"tag": "filler.pref', "this is no JSON", "the file ends within a line: take that line out"),
+        ('{"t": "2026-03-02T11:00:00+01:60", "tag": "a.b", "v": 1}\n', "is no RFC 3339 date", "with an offset"),
+    ],
+)
+def test_a_fault_says_what_to_do(tmp_path: Path, line_map: TagMap, text: str, message: str, advice: str) -> None:
+    path = tmp_path / "faulty.jsonl"
+    path.write_text(text, encoding="utf-8")
+
+    _, findings = read_file(path, line_map)
+
+    assert [message in found.message for found in findings] == [True]
+    assert advice in (findings[0].suggestion or "")
+
+
 def test_all_faulty_lines_come_at_once_and_nothing_is_derived(tmp_path: Path, line_map: TagMap) -> None:
     path = tmp_path / "faulty.jsonl"
     lines = [read(5, "preforms_in", 1), read(4, "preforms_in", 2), read(6, "preforms_in", 70_000)]

@@ -1,9 +1,10 @@
 """Confirmed movements: what a block can mean, and the transaction-counter handshake (derivation.md, Handshakes).
 
 A block's number says which transaction it is. Equal to the latest: the same one, acknowledged again. One more: a new
-one. Anything else is a skipped number, a wrap, or a restart of the PLC's count. Acknowledgements are decided here and
-written by the shell after the commit, never before. Bits and rings, which carry no number, have machines of their own
-(`confirmed_bits`, `confirmed_ring`) with the same findings.
+one. Anything else is a skipped number, a wrap, or a restart of the PLC's count. A count that began anew forgot what it
+had reached: what was shown after the latest number is a gap, and what follows is compared with what was shown before.
+Acknowledgements are decided here and written by the shell after the commit, never before. Bits and rings, which carry
+no number, have machines of their own (`confirmed_bits`, `confirmed_ring`) with the same findings.
 """
 
 from __future__ import annotations
@@ -21,9 +22,12 @@ from edge_agent.model.state import EPOCH_LEAP
 
 UNKNOWN = 1
 """Of `Skipped`: something was not seen, nobody knows how much."""
-
+RECENT = 16
+"""Contents remembered: what a restarted PLC may bring back."""
 
 _MARK = 16
+_LARGEST = frozenset((1 << bits) - 1 for bits in (15, 16, 31, 32, 63, 64))
+"""The largest whole numbers of the types that PLCs have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,19 +98,36 @@ def _other_number(handshake: Handshake, state: HandshakeState, block: Block, con
     forward = (block.number - state.latest) % handshake.modulus
     if forward == 1:
         wraps = state.wraps + (block.number < state.latest)
-        advanced = replace(state, latest=block.number, wraps=wraps, restarted=False)
-        return _new(handshake, advanced, block, content)
+        verdict = _new(handshake, replace(state, latest=block.number, wraps=wraps, restarted=False), block, content)
+        return _with_gap(verdict, _began_anew(state, block)) if state.restarted and block.number == 1 else verdict
     withdrawn = forward == handshake.modulus - 1 and not state.released and not state.restarted
     if withdrawn:
         message = f"number {state.latest} was withdrawn before its acknowledgement; it must come again as that"
         return Verdict(state, (Skipped(Cause.IN_DOUBT, 0, message),))
     if block.number < state.latest:
-        return _number_fell(handshake, state, block, content)
+        return _with_gap(_number_fell(handshake, state, block, content), _began_anew(state, block))
     skipped = forward - 1
     message = f"numbers {state.latest + 1} to {block.number - 1} were never shown"
-    begun = _begin(state.epoch + 1, block.number)
+    # a PLC may have brought back what it held before its count began anew
+    left = max(state.doubtful - skipped, int(state.restarted and handshake.is_named))
+    begun = replace(_begin(state, block.number), doubtful=left)
     verdict = _new(handshake, begun, block, content, (Flag.SKIPPED_NUMBERS,))
-    return replace(verdict, findings=(Skipped(Cause.SKIPPED_NUMBERS, skipped, message), *verdict.findings))
+    return _with_gap(verdict, Skipped(Cause.SKIPPED_NUMBERS, skipped, message))
+
+
+def _with_gap(verdict: Verdict, gap: Skipped) -> Verdict:
+    return replace(verdict, findings=(gap, *verdict.findings))
+
+
+def _began_anew(state: HandshakeState, block: Block) -> Skipped:
+    """What was shown after the latest number is as unknown as what has passed of the new count."""
+    sign = "after a restart of the PLC" if state.restarted else "without a sign of a restart"
+    since = f" and before number {block.number}" if block.number > 0 else ""
+    message = (
+        f"the count began anew {sign}, at {block.number}: what was confirmed after number {state.latest}{since} is not "
+        "known; compare with the PLC's own list, or with what lies there"
+    )
+    return Skipped(Cause.NUMBER_FELL, UNKNOWN, message)
 
 
 def released(_handshake: Handshake, state: HandshakeState, number: int) -> HandshakeState:
@@ -130,6 +151,18 @@ def recent(state: HandshakeState, content: str, most: int) -> tuple[str, ...]:
     return (*state.recent, content[:_MARK])[-most:]
 
 
+def remember(state: HandshakeState, content: str, most: int = RECENT) -> tuple[str, ...]:
+    """The latest contents with this one, each once."""
+    return state.recent if is_known(state, content) else recent(state, content, most)
+
+
+def doubtful(handshake: Handshake, state: HandshakeState, *, known: bool) -> int:
+    """How many more may be earlier ones: all until one is new, if they have names."""
+    if handshake.is_named:
+        return state.doubtful if known else 0
+    return max(0, state.doubtful - 1)
+
+
 def legible(handshake: Handshake, block: Block) -> bool:
     """Whether every tag of the block could be read; what could not proves no other content."""
     readings = [block.values.get(tag) for tag in handshake.contents]
@@ -145,15 +178,19 @@ def _said(reading: Reading | None) -> str:
 
 
 def follows(handshake: Handshake, state: HandshakeState, block: Block) -> tuple[tuple[Finding, ...], int | None]:
-    """Whether the PLC's own number of a block follows the one before; 0 and 1 begin anew. What lies between is a gap.
+    """Whether the PLC's own number of a block follows the one before, or 0 or 1 its type's largest one.
 
-    Also the number to remember. Without one there is nothing to say.
+    What lies between is a gap, of as much as was shown before a count that began anew. Also the number to remember.
+    Without one there is nothing to say.
     """
     reading = None if handshake.number is None else block.values.get(handshake.number)
     number = None if reading is None or not isinstance(reading.value, int) else reading.value
-    if number is None or state.sequence is None or number == state.sequence + 1 or number in {0, 1}:
+    wraps = number in {0, 1} and state.sequence in _LARGEST
+    if number is None or state.sequence is None or number == state.sequence + 1 or wraps:
         return (), state.sequence if number is None else number
     message = f"number {number} came after {state.sequence}: what lies between was never shown"
+    if number in {0, 1}:
+        message = f"the numbers began anew at {number}: what was shown after {state.sequence} is not known"
     return (Skipped(Cause.SKIPPED_NUMBERS, UNKNOWN, message),), number
 
 
@@ -162,23 +199,48 @@ def _place(handshake: Handshake, state: HandshakeState) -> Place:
     return Place(state.epoch, number - 1, number)
 
 
-def _begin(epoch: int, number: int) -> HandshakeState:
-    """A fresh epoch in which `number` is the first transaction."""
-    return HandshakeState(epoch, number - 1, number, 0, "", Result.DONE, released=False)
+def _begin(before: HandshakeState | None, number: int, *, leap: int = 1) -> HandshakeState:
+    """A fresh epoch in which `number` is the first transaction; what was shown before it stays known."""
+    epoch = leap if before is None else before.epoch + leap
+    begun = HandshakeState(epoch, number - 1, number, 0, "", Result.DONE, released=False)
+    return begun if before is None else replace(begun, recent=before.recent, doubtful=before.doubtful)
+
+
+def _stands(begun: HandshakeState, content: str) -> HandshakeState:
+    """The state where `number` is acknowledged already, and only where we go on from: it takes no place."""
+    return replace(begun, first_number=begun.latest, content=content, recent=remember(begun, content), released=True)
 
 
 def _first_sight(handshake: Handshake, block: Block, content: str) -> Verdict:
     """Booked if the PLC still waits for an answer, else it is only where we begin."""
+    begun = _begin(None, block.number)
     if block.acknowledged == block.number:
-        return Verdict(HandshakeState(1, block.number, block.number, 0, content, Result.DONE, released=True))
-    return _new(handshake, _begin(1, block.number), block, content)
+        return Verdict(_stands(begun, content))
+    return _new(handshake, begun, block, content)
 
 
 def _new(
     handshake: Handshake, state: HandshakeState, block: Block, content: str, flags: tuple[Flag, ...] = ()
 ) -> Verdict:
+    """A number that was not shown before, or not since the count fell: then it may be an earlier transaction."""
+    answered, known = block.acknowledged == block.number, is_known(state, content)
+    taken = replace(state, recent=remember(state, content), doubtful=doubtful(handshake, state, known=known))
+    if known and state.doubtful and not answered:
+        why = "has the content of an earlier one, and the count fell since: it may be booked already"
+        message = f"number {block.number} {why}"
+        return _in_review(handshake, taken, block, content, cause=Cause.NUMBER_FELL, message=message)
+    return judge(handshake, taken, block, content, flags, answered=answered)
+
+
+def _in_review(
+    handshake: Handshake, state: HandshakeState, block: Block, content: str, *, cause: Cause, message: str
+) -> Verdict:
+    """The latest of `state` happened, or is booked already: a person decides."""
+    quantity, container, _ = read(handshake, block)
+    doubt = Suspicion(_place(handshake, state), cause, quantity, container, message)
     answered = block.acknowledged == block.number
-    return judge(handshake, state, block, content, flags, answered=answered)
+    after = replace(state, content=content, recent=remember(state, content), result=Result.IN_REVIEW, released=answered)
+    return Verdict(after, (doubt,), None if answered else Result.IN_REVIEW)
 
 
 def judge(
@@ -237,37 +299,40 @@ def _container(handshake: Handshake, block: Block) -> tuple[str | None, str | No
 def _same_number(handshake: Handshake, state: HandshakeState, block: Block, content: str) -> Verdict:
     """The latest number again: acknowledged again if the PLC still waits; other content then is a conflict.
 
-    A conflict ends the epoch, so that what a person books for it has a place of its own.
+    A conflict ends the epoch, so that what a person books for it has a place of its own. After a restart it tells that
+    the count began anew; so may a first number whose content tells nothing.
     """
     if block.acknowledged == block.number:
         return Verdict(state if state.released else replace(state, released=True))
     if content == state.content or not legible(handshake, block):
-        return Verdict(replace(state, released=False), (), Result(state.result))
+        again = Verdict(replace(state, released=False), (), Result(state.result))
+        if not state.restarted or block.number > 1 or handshake.is_named:
+            return again
+        return _with_gap(replace(again, state=replace(again.state, restarted=False)), _began_anew(state, block))
     position = _place(handshake, state).to_position
     quantity, container, _ = read(handshake, block)
     message = f"number {block.number} came again with other content"
     doubt = Suspicion(Place(state.epoch, position, position), Cause.CONFLICT, quantity, container, message)
-    begun = HandshakeState(state.epoch + 1, block.number, block.number, 0, content, Result.CONFLICT, released=False)
-    return Verdict(begun, (doubt,), Result.CONFLICT)
+    begun = replace(_stands(_begin(state, block.number), content), result=Result.CONFLICT, released=False)
+    verdict = Verdict(begun, (doubt,), Result.CONFLICT)
+    return _with_gap(verdict, _began_anew(state, block)) if state.restarted else verdict
 
 
 def _number_fell(handshake: Handshake, state: HandshakeState, block: Block, content: str) -> Verdict:
     """A lower number: the PLC's count began anew (signed, and at its beginning), or nobody knows.
 
-    A restart that brings an older number back shows a transaction that may be booked already.
+    A PLC that brings an older number back shows transactions that may be booked already, up to the one it had reached;
+    one whose count began anew may still show the latest one. Neither the number nor its acknowledgement tells.
     """
-    if state.restarted and block.acknowledged == block.number:
-        return Verdict(
-            HandshakeState(state.epoch + 1, block.number, block.number, 0, content, Result.DONE, released=True)
-        )
-    if state.restarted and block.number <= 1:
-        return _new(handshake, _begin(state.epoch + 1, block.number), block, content)
-    quantity, container, _ = read(handshake, block)
+    begins = state.restarted and block.number <= 1
+    begun = replace(_begin(state, block.number), doubtful=1 if begins else min(state.latest - block.number, RECENT))
+    if block.acknowledged == block.number:
+        return Verdict(_stands(begun, content))
+    if begins:
+        return _new(handshake, begun, block, content)
     sign = "after a restart" if state.restarted else "without a sign of a restart"
     message = f"number {block.number} after {state.latest}, {sign}: it may be booked already"
-    begun = replace(_begin(state.epoch + 1, block.number), content=content, result=Result.IN_REVIEW)
-    doubt = Suspicion(_place(handshake, begun), Cause.NUMBER_FELL, quantity, container, message)
-    return Verdict(begun, (doubt,), Result.IN_REVIEW)
+    return _in_review(handshake, begun, block, content, cause=Cause.NUMBER_FELL, message=message)
 
 
 def _after_restore(handshake: Handshake, state: HandshakeState, block: Block, content: str) -> Verdict:
@@ -275,14 +340,13 @@ def _after_restore(handshake: Handshake, state: HandshakeState, block: Block, co
     settled = replace(state, restored=False)
     if block.number == state.latest:
         return _same_number(handshake, settled, block, content)
-    quantity, container, _ = read(handshake, block)
     message = f"the store was restored at number {state.latest}; number {block.number} may be booked already"
-    begun = replace(_begin(state.epoch + EPOCH_LEAP, block.number), content=content, result=Result.IN_REVIEW)
-    doubt = Suspicion(_place(handshake, begun), Cause.RESTORED, quantity, container, message)
-    findings: tuple[Finding, ...] = (doubt,)
+    begun = _begin(state, block.number, leap=EPOCH_LEAP)
+    verdict = _in_review(handshake, begun, block, content, cause=Cause.RESTORED, message=message)
     between = (block.number - state.latest) % handshake.modulus - 1
-    if between > 0:
-        unseen = f"{between} numbers between {state.latest} and {block.number} fell into the restore"
-        findings = (Skipped(Cause.RESTORED, between, unseen), doubt)
-    acknowledge = None if block.acknowledged == block.number else Result.IN_REVIEW
-    return Verdict(replace(begun, released=acknowledge is None), findings, acknowledge)
+    if between <= 0:
+        return verdict
+    unseen = f"{between} numbers between {state.latest} and {block.number} fell into the restore"
+    if block.number < state.latest:
+        unseen = f"what was confirmed between number {state.latest} and number {block.number} fell into the restore"
+    return _with_gap(verdict, Skipped(Cause.RESTORED, between, unseen))

@@ -11,14 +11,12 @@ from dataclasses import replace
 
 from edge_agent.config.signals import Handshake
 from edge_agent.derivation import confirmed
-from edge_agent.derivation.confirmed import UNKNOWN, Place, Skipped, Suspicion, Verdict
+from edge_agent.derivation.confirmed import RECENT, UNKNOWN, Finding, Place, Skipped, Suspicion, Verdict
 from edge_agent.model.confirmation import Block, Result
 from edge_agent.model.movement import Cause
 from edge_agent.model.signal_state import HandshakeState, Phase
 from edge_agent.model.state import EPOCH_LEAP
 
-RECENT = 16
-"""Contents remembered: what a restarted PLC may bring back."""
 _COMMITTED = frozenset({Phase.OPEN, Phase.WITHDRAWN})
 
 
@@ -93,7 +91,7 @@ def _committed(handshake: Handshake, state: HandshakeState, block: Block, conten
     if block.acknowledged:
         return Verdict(after)
     unseen = _low(state, replace(block, number=0)).findings if block.fell else ()
-    return Verdict(after, unseen, Result(state.result))
+    return Verdict(after, (*unseen, *_alike(handshake, state)), Result(state.result))
 
 
 def _numbered(handshake: Handshake, state: HandshakeState, block: Block, content: str, *, same: bool) -> Verdict:
@@ -121,7 +119,8 @@ def _answered(handshake: Handshake, state: HandshakeState, block: Block, content
             return _doubt(handshake, state, block, content, Cause.CONFLICT, why=why)
         return Verdict(state)
     if same and state.restarted:
-        return Verdict(replace(_at(state, Phase.OPEN), restarted=_doubts(handshake, state)), (), Result(state.result))
+        after = replace(_at(state, Phase.OPEN), restarted=_doubts(handshake, state))
+        return Verdict(after, _alike(handshake, state), Result(state.result))
     if same or state.restarted:
         why = "stands without the acknowledgement that was written: it may be booked already"
         return _doubt(handshake, state, block, content, Cause.IN_DOUBT, why=why)
@@ -164,6 +163,14 @@ def _new(handshake: Handshake, state: HandshakeState, block: Block, content: str
     verdict = confirmed.judge(handshake, taken, block, content, answered=answered)
     after = _at(verdict.state, Phase.ANSWERED if answered else Phase.OPEN)
     return replace(verdict, state=after, findings=(*unseen, *verdict.findings))
+
+
+def _alike(handshake: Handshake, state: HandshakeState) -> tuple[Finding, ...]:
+    """A request like the latest one, after a restart: where nothing names it, it may as well be another one."""
+    if not state.restarted or handshake.is_named:
+        return ()
+    message = "the PLC may have restarted, and a block like the latest one stands: it again, or another one like it"
+    return (Skipped(Cause.IN_DOUBT, UNKNOWN, message),)
 
 
 def _doubts(handshake: Handshake, state: HandshakeState) -> bool:

@@ -49,8 +49,14 @@ def _begin(epoch: int, tail: int, before: HandshakeState | None = None) -> Hands
 
 
 def _at_its_place(handshake: Handshake, state: HandshakeState, block: Block, content: str) -> Verdict:
-    """The tail is where it was left. Fewer entries than were seen: the head went back, or overtook the tail."""
+    """The tail is where it was left. Fewer entries than were seen: the head went back, or overtook the tail.
+
+    Where a tail of 0 was left, a ring that a restart has emptied looks like one that goes on; entries' numbers tell.
+    """
     findings: tuple[Finding, ...] = ()
+    if state.restarted and block.waiting and not block.acknowledged and handshake.number is None:
+        message = "the PLC may have restarted, and the tail is at 0: the ring goes on, or it began anew"
+        findings = (Skipped(Cause.SKIPPED_NUMBERS, UNKNOWN, message),)
     if block.waiting < state.waiting:
         message = f"{state.waiting} entries waited, now {block.waiting}: they were overwritten, or the ring began anew"
         findings = (Skipped(Cause.SKIPPED_NUMBERS, UNKNOWN, message),)
@@ -70,8 +76,10 @@ def _latest_again(handshake: Handshake, state: HandshakeState, block: Block, con
 
 def _anew(handshake: Handshake, state: HandshakeState, block: Block, content: str, message: str) -> Verdict:
     """The ring began anew at its present tail; what waited before, unseen, is lost to us."""
-    begun = replace(_begin(state.epoch + 1, block.acknowledged or 0, state), doubtful=max(1, block.waiting))
-    verdict = _entry(handshake, begun, block, content)
+    begun = _begin(state.epoch + 1, block.acknowledged or 0, state)
+    verdict = _entry(handshake, replace(begun, doubtful=max(1, block.waiting)), block, content)
+    if any(isinstance(found, Skipped) for found in verdict.findings):
+        return verdict  # the entry's number says it too
     return replace(verdict, findings=(Skipped(Cause.SKIPPED_NUMBERS, UNKNOWN, message), *verdict.findings))
 
 
@@ -86,9 +94,9 @@ def _entry(handshake: Handshake, state: HandshakeState, block: Block, content: s
         state,
         latest=state.latest + 1,
         content=content,
-        recent=state.recent if known else confirmed.recent(state, content, 2 * handshake.modulus),
+        recent=confirmed.remember(state, content, 2 * handshake.modulus),
         waiting=block.waiting - 1,
-        doubtful=_doubtful(handshake, state, known=known),
+        doubtful=confirmed.doubtful(handshake, state, known=known),
         released=False,
     )
     if known and handshake.number is not None:
@@ -100,13 +108,6 @@ def _entry(handshake: Handshake, state: HandshakeState, block: Block, content: s
     unseen, sequence = confirmed.follows(handshake, state, block)
     verdict = confirmed.judge(handshake, replace(taken, sequence=sequence), block, content)
     return replace(verdict, findings=(*unseen, *verdict.findings))
-
-
-def _doubtful(handshake: Handshake, state: HandshakeState, *, known: bool) -> int:
-    """How many more entries may be earlier ones: all until one is new, if they have names."""
-    if handshake.is_named:
-        return state.doubtful if known else 0
-    return max(0, state.doubtful - 1)
 
 
 def _doubt(handshake: Handshake, taken: HandshakeState, block: Block, cause: Cause, why: str) -> Verdict:

@@ -9,7 +9,16 @@ from decimal import Decimal
 
 from edge_agent.config.signals import Handshake, Kind
 from edge_agent.config.tagmap import LotWay, Rule
-from edge_agent.derivation import certain, confirmed, confirmed_bits, confirmed_event, confirmed_ring, lots
+from edge_agent.derivation import (
+    certain,
+    confirmed,
+    confirmed_bits,
+    confirmed_event,
+    confirmed_ring,
+    lots,
+    messages,
+    once_per,
+)
 from edge_agent.derivation.amounts import TOO_MUCH, exact
 from edge_agent.derivation.booking import Books
 from edge_agent.derivation.context import Attribution, attribute, settings_in
@@ -81,6 +90,10 @@ def confirm(work: Books, one: HandshakeRule, block: Block) -> None:
             )
     if verdict.state != before:
         one.keep(work, verdict.state)
+    if before is None:
+        once_per.forget(work, one.rule, messages.note_restore(work, block.received).doubted_until)
+    elif before.restored and verdict.findings:  # the number it had left off at: nothing was lost
+        once_per.forget(work, one.rule, block.received.wall)
     if verdict.acknowledge is not None:
         answer = Acknowledge(one.name, block.number, verdict.acknowledge, block.received)
         work.outcome.acknowledgements.append(answer)
@@ -188,6 +201,7 @@ def _suspect(work: Books, rule: Rule, found: confirmed.Suspicion, key: Key, proo
         ways.insert(0, Candidate(line.quantity, "happened as the block says", key))
     doubted = proof.from_position == proof.to_position
     work.review(rule, found.cause, tuple(ways), line, quantity_doubted=doubted, message=found.message)
+    once_per.doubt(work, rule, key.container, line.time)
 
 
 def _time(work: Books, one: HandshakeRule, block: Block) -> datetime:

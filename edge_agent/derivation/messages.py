@@ -14,11 +14,10 @@ from pydantic import TypeAdapter
 
 from edge_agent.config.devices import Unit
 from edge_agent.config.tagmap import Rule, TagMap
-from edge_agent.derivation import certain
+from edge_agent.derivation import certain, once_per
 from edge_agent.derivation.amounts import TOO_MUCH, exact
 from edge_agent.derivation.booking import Books
 from edge_agent.derivation.context import Attribution, attribute, settings_in
-from edge_agent.derivation.once_per import nothing
 from edge_agent.model.confirmation import Result
 from edge_agent.model.message import Answered, ConfirmationMessage
 from edge_agent.model.movement import Candidate, Cause, EventType, Evidence, Flag, Line
@@ -92,12 +91,14 @@ def settle(work: Books, rule: Rule, now: Instant) -> ConfirmationState:
     known = work.rule(rule.name).signal
     if not isinstance(known, ConfirmationState):
         restores = note_restore(work, now)
+        once_per.forget(work, rule, restores.doubted_until)
         return replace(restores, epoch=max(restores.epoch, 0 if known is None else known.epoch) + 1)
     if not known.restored:
         return known
     work.doubt_restored(rule)
     begun = _begun_anew(work, known, now)
     _keep(work, rule, begun)
+    once_per.forget(work, rule, begun.doubted_until)
     return begun
 
 
@@ -229,7 +230,7 @@ def _wrong_side(rule: Rule, message: ConfirmationMessage) -> str | None:
 
 def _doubt(work: Books, rule: Rule, line: Line, cause: Cause, message: str) -> None:
     """To review, its place in the identity kept. What no event could be made of is no candidate."""
-    ways: tuple[Candidate, ...] = (nothing(line),)
+    ways: tuple[Candidate, ...] = (once_per.nothing(line),)
     sides = {"from": line.key.from_, "to": line.key.to}
     known = [sides[name] for name in _SIDES[rule.event]]
     if line.quantity > 0 and None not in known and len(set(known)) == len(known):
@@ -237,3 +238,4 @@ def _doubt(work: Books, rule: Rule, line: Line, cause: Cause, message: str) -> N
     work.review(
         rule, cause, ways, line, quantity_doubted=False, message=f"message {line.evidence.raw_after}: {message}"
     )
+    once_per.doubt(work, rule, line.key.container, line.time)

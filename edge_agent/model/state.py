@@ -72,7 +72,8 @@ class RuleState:
     `pending` are its lines not yet cut, the last of them still open for growth. `excluded` is the newest excluded line,
     as long as nothing else has run. `unread` is the newest raw value that waits for its order or condition to be known.
 
-    `transit` is what has departed and not arrived, by the rule of the departure.
+    `transit` is what has departed and not arrived, by the rule of the departure. `lost_until`: a store was restored,
+    and which containers passed until then is not known (`once_per`).
     """
 
     signal: SignalState | None = None
@@ -82,13 +83,18 @@ class RuleState:
     pipe: Pipe | None = None
     unread: int | Decimal | None = None
     transit: tuple[Departure, ...] = ()
+    lost_until: datetime | None = None
 
 
 @value
 class SeenState:
-    """Containers that passed, each with its time: a part of what `once_per` looks back on."""
+    """Containers that passed, each with its time: a part of what `once_per` looks back on.
+
+    `doubted` are those of which a person decides whether they did.
+    """
 
     passed: tuple[tuple[str, datetime], ...]
+    doubted: tuple[tuple[str, datetime], ...] = ()
 
 
 @value

@@ -48,6 +48,8 @@ class Watch:
         self._delivered: int | None = None
         self._open = False
         self._pause = _OPEN_SECONDS
+        self._since: int | None = None
+        """The monotonic clock when the first block of this connection was read; None before."""
 
     @property
     def watched(self) -> tuple[TagRef, ...]:
@@ -57,7 +59,7 @@ class Watch:
     def connected(self, now: float) -> None:
         """A connection, or a subscription, is new: the block is delivered whatever was delivered before."""
         self._delivered, self._open, self._pause, self.due = None, False, _OPEN_SECONDS, now
-        self.late_at = NEVER
+        self.late_at, self._since = NEVER, None
 
     def seen(self, reading: Reading, now: float) -> None:
         """A reading of the trigger: a number not delivered yet is looked at now."""
@@ -73,9 +75,14 @@ class Watch:
         await write(self.answer(ack))
         self.acknowledged(ack.number, now)
 
-    async def asks(self, _ack: Acknowledge, _read: Read) -> bool:
-        """Whether the device still waits for this acknowledgement: here the number itself says what it is for."""
-        return True
+    async def asks(self, ack: Acknowledge, _read: Read) -> bool:
+        """Whether the device still waits for this acknowledgement: the number says what it is for, in one connection.
+
+        Before it the PLC may have restarted: the same number of a count that began anew is another transaction.
+        """
+        if ack.received is None:
+            return True
+        return self._since is not None and ack.received.monotonic_ns >= self._since
 
     def answer(self, ack: Acknowledge) -> list[tuple[TagRef, int]]:
         """What is written to acknowledge, in this order."""
@@ -132,6 +139,7 @@ class Watch:
         return Block(self.rule, number, acknowledged, values, readings[0].received)
 
     def _judge(self, block: Block, now: float) -> Block | None:
+        self._since = block.received.monotonic_ns if self._since is None else self._since
         is_new, was_open = self._is_new(block), self._open
         self._delivered, self._open = block.number, block.acknowledged != block.number
         if self._open:

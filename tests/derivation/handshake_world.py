@@ -6,8 +6,7 @@ The source's watches and the engine are the real ones. The wire never waits, so 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Coroutine, Sequence
-from copy import deepcopy
+from collections.abc import Collection, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from random import Random
@@ -19,125 +18,34 @@ from edge_agent.config.tagmap import Rule
 from edge_agent.derivation.engine import Engine, Input
 from edge_agent.errors import SourceError
 from edge_agent.model.confirmation import Acknowledge
-from edge_agent.model.movement import LineState
+from edge_agent.model.movement import Cause, LineState
 from edge_agent.model.outcome import Outcome
-from edge_agent.model.reading import Instant, Link, Quality, Reading, Scalar, SourceChange, TagRef
+from edge_agent.model.reading import Instant, Link, Quality, Reading, SourceChange, TagRef
+from edge_agent.model.signal_state import HandshakeState
 from edge_agent.model.state import State
-from edge_agent.sources.handshake_ring import slot
 from edge_agent.sources.handshakes import Handshakes
 from edge_agent.store import checkpoint
 from edge_agent.telemetry.metrics import Counts
 from edge_agent.telemetry.status import Status
-from tests.derivation.plant import ACK, BOOTED, CASES, NOON, SEQ, SSCC, Journal, handshake, tag_map
+from tests.derivation.confirming_plcs import NUMBER, SLOTS, BitsPlc, CounterPlc, Plc, RingPlc
+from tests.derivation.plant import CASES, NOON, SEQ, SSCC, Journal, handshake, tag_map
 
 T = TypeVar("T")
-SLOTS = 4
 
 
 def rule_of(kind: Kind, *, named: bool) -> Rule:
     """Pallets confirmed in that way; `named`: each block carries its container."""
     rule = handshake(container=SSCC if named else None)
     assert isinstance(rule.signal, Handshake)
-    modulus = 2 if kind is Kind.BITS else SLOTS
+    modulus = {Kind.BITS: 2, Kind.RING: SLOTS}.get(kind, 1 << 32)
     return replace(rule, signal=replace(rule.signal, kind=kind, modulus=modulus, result=None))
 
 
-class Plc:
-    """What both kinds of PLC do: pallets move, wait in a queue that survives, and are confirmed one after the other."""
-
-    def __init__(self) -> None:
-        self.memory: dict[TagRef, Scalar] = {SEQ: 0, ACK: 0, CASES: 0, SSCC: ""}
-        self.moved: list[str] = []
-        self.queue: list[str] = []
-        self.confirmed: list[str] = []
-        self.booted = BOOTED
-        self.image: tuple[dict[TagRef, Scalar], list[str]] = ({}, [])
-        self.save()
-
-    def move(self) -> None:
-        """A pallet leaves: whatever becomes of its message, it is gone."""
-        self.moved.append(f"P{len(self.moved)}")
-        self.queue.append(self.moved[-1])
-
-    def save(self) -> None:
-        """Keep an image of everything but the ledger, as a controller does that saves now and then."""
-        self.image = (dict(self.memory), list(self.queue))
-
-    def restart(self, how: str) -> None:
-        """Power off and on; `how` says what the memory holds then. No pallet is ever forgotten."""
-        self.booted += timedelta(seconds=1)
-        if how == "clear":
-            self.clear()
-        elif how == "stale":
-            memory, queue = deepcopy(self.image)
-            self.memory, self.queue = memory, [*queue, *(one for one in self.queue if one not in queue)]
-
-    def clear(self) -> None:
-        """Nothing but the queue is kept."""
-        self.memory |= {SEQ: 0, ACK: 0, CASES: 0, SSCC: ""}
-
-    def scan(self) -> None:
-        raise NotImplementedError
-
-    def withdraw(self) -> None:
-        """The time is out: a PLC in bits takes its request back."""
-
-
-class BitsPlc(Plc):
-    """Raises its request while our bit is low, and takes it back when it is high."""
-
-    withdrawn = False
-
-    def scan(self) -> None:
-        memory = self.memory
-        if memory[ACK]:
-            if (memory[SEQ] or self.withdrawn) and self.queue:
-                self.confirmed.append(self.queue.pop(0))
-            self.withdrawn, memory[SEQ] = False, 0
-        elif not memory[SEQ] and self.queue:
-            memory |= {CASES: 40, SSCC: self.queue[0]}
-            self.withdrawn, memory[SEQ] = False, 1
-
-    def withdraw(self) -> None:
-        if self.memory[SEQ] and not self.memory[ACK]:
-            self.withdrawn, self.memory[SEQ] = True, 0
-
-    def restart(self, how: str) -> None:
-        self.withdrawn = False
-        super().restart(how)
-
-
-class RingPlc(Plc):
-    """The queue's first entries stand in the ring until the tail has passed them."""
-
-    _in_ring = 0
-    _tail = 0
-
-    def scan(self) -> None:
-        memory = self.memory
-        for _ in range((int(memory[ACK]) - self._tail) % SLOTS):
-            if self._in_ring:
-                self.confirmed.append(self.queue.pop(0))
-                self._in_ring -= 1
-        self._tail = int(memory[ACK])
-        head = int(memory[SEQ])
-        if self._in_ring < len(self.queue) and (head + 1) % SLOTS != memory[ACK]:
-            memory |= {slot(CASES, head): 40, slot(SSCC, head): self.queue[self._in_ring]}
-            memory[SEQ] = (head + 1) % SLOTS
-            self._in_ring += 1
-
-    def clear(self) -> None:
-        super().clear()
-        self._in_ring = self._tail = 0
-
-    def save(self) -> None:
-        super().save()
-        self._ends = self._in_ring, self._tail
-
-    def restart(self, how: str) -> None:
-        super().restart(how)
-        if how == "stale":
-            self._in_ring, self._tail = self._ends
+def numbered(kind: Kind) -> Rule:
+    """The same, with the PLC's own number of each pallet in the block."""
+    rule = rule_of(kind, named=True)
+    assert isinstance(rule.signal, Handshake)
+    return replace(rule, signal=replace(rule.signal, number=NUMBER))
 
 
 @dataclass
@@ -179,6 +87,14 @@ class Agent:
         if "plc" in self.state.sources:
             self._commit(self.engine.fold(self.state, [SourceChange("plc", Link.LOST, self._now())]))
         self.connect()
+
+    @property
+    def knows(self) -> bool:
+        """Whether it has seen a number that another one can follow."""
+        state = self.state.rules[self.rule.name].signal if self.rule.name in self.state.rules else None
+        assert isinstance(self.rule.signal, Handshake)
+        by_number = self.rule.signal.number is not None
+        return isinstance(state, HandshakeState) and not (by_number and state.sequence is None)
 
     def connect(self) -> None:
         """A new session with the PLC."""
@@ -269,6 +185,7 @@ STEPS = {
     "keep": 1,
     "clear": 1,
     "stale": 1,
+    "forget": 1,
     "disconnect": 1,
     "rest": 1,
     "refuse": 1,
@@ -278,6 +195,10 @@ STEPS = {
     "killed after the answer": 1,
 }
 """What may happen next, and how often."""
+
+
+KEEPS = frozenset({"clear", "stale", "forget"})
+"""Without these the PLC holds after a restart what it held before."""
 
 
 class World:
@@ -296,16 +217,25 @@ class World:
     ) -> None:
         self.named = named
         self._random = Random(seed)
-        self.plc = plc or (BitsPlc() if kind is Kind.BITS else RingPlc())
+        self.plc = plc or {Kind.BITS: BitsPlc, Kind.RING: RingPlc}.get(kind, CounterPlc)()
         self.faults = Faults(planted)
         self.agent = Agent(self.plc, rule or rule_of(kind, named=named), tells, self.faults)
         self.trace: list[str] = []
+        self.anew = 0
+        """How often the PLC's count may have begun anew: it did, or stood where it begins when a session did."""
+        self.forgot: list[tuple[int, frozenset[str]]] = []
+        """Each time that the PLC forgot its queue: how many gaps were stated by then, and what it forgot.
+
+        What it forgot before the agent had ever seen a number is before where the agent begins.
+        """
 
     def walk(self, steps: int, without: frozenset[str] = frozenset()) -> None:
         """So many steps, then calm until everything is over. AssertionError: one is lost, or booked twice."""
         names = [name for name in STEPS if name not in without]
         for name in self._random.choices(names, [STEPS[name] for name in names], k=steps):
             self.trace.append(name)
+            begins = name in KEEPS or int(self.plc.memory[SEQ]) <= 1
+            self.anew += begins and name.startswith(("keep", "disconnect", "killed", *KEEPS))
             self._step(name)
             self.check()
         self._calm()
@@ -326,9 +256,8 @@ class World:
                 agent.seconds += 100
             case "disconnect":
                 agent.disconnect()
-            case "keep" | "clear" | "stale":
-                plc.restart(name)
-                agent.disconnect()
+            case "keep" | "clear" | "stale" | "forget":
+                self._restart(name)
             case "refuse" | "late":
                 setattr(self.faults, name, True)
             case "killed after the answer":
@@ -338,26 +267,50 @@ class World:
             case _:
                 getattr(plc, name)()
 
+    def _restart(self, how: str) -> None:
+        agent, plc = self.agent, self.plc
+        before = len(plc.forgotten)
+        plc.restart(how)
+        if how == "forget" and agent.knows:
+            self.forgot.append((len(agent.journal.gaps), frozenset(plc.forgotten[before:])))
+        agent.disconnect()
+
     def _calm(self) -> None:
+        self.plc.move()  # what a PLC has forgotten shows in what comes next
         for _ in range(40 * (len(self.plc.moved) + 2)):
             for name in ("scan", "rest", "look", "process", "process", "answer"):
                 self._step(name)
         assert not self.plc.queue, f"the PLC waits for ever: {self.plc.memory}"
 
     def check(self, *, at_the_end: bool = False) -> None:
-        """Every movement is booked once at the most; what the PLC holds for confirmed is booked or in review."""
+        """Every movement is booked once at the most; what the PLC holds for confirmed is booked or in review.
+
+        What it forgot may be in a gap instead, stated since, whose amount is open.
+        """
         journal = self.agent.journal
+        fell = sum(gap.cause is Cause.NUMBER_FELL for gap in journal.gaps)
+        assert fell <= self.anew, f"{fell} gaps, and the count can have begun anew {self.anew} times only"
         lines = [mark.line for mark in journal.lines.values() if mark.state is not LineState.IN_REVIEW]
         reviews = [review.line for review in journal.reviews.values()]
-        confirmed = self.plc.moved if at_the_end else self.plc.confirmed
+        confirmed = set(self.plc.moved if at_the_end else self.plc.confirmed)
         if not self.named:
             booked = sum(int(line.source_quantity) // 40 for line in lines)
             assert booked <= len(self.plc.moved), f"{booked} booked, {len(self.plc.moved)} moved"
             unsure = len(reviews) + sum(gap.maximum is None for gap in journal.gaps)
-            assert booked + unsure >= len(set(confirmed)), f"{booked} booked, {len(confirmed)} confirmed"
+            if not self._is_open(self.plc.forgotten):
+                assert booked + unsure >= len(confirmed), f"{booked} booked, {len(confirmed)} confirmed"
             return
         booked_by = Counter(line.key.container for line in lines)
         twice = {container for container, times in booked_by.items() if times > 1}
         assert not twice, f"booked twice: {twice}"
-        lost = set(confirmed) - booked_by.keys() - {line.key.container for line in reviews}
+        lost = confirmed - booked_by.keys() - {line.key.container for line in reviews}
+        assert self._is_open(lost & {*self.plc.forgotten}), f"neither booked, nor in review, nor in a gap: {lost}"
+        lost -= {*self.plc.forgotten}
         assert not lost, f"neither booked nor in review: {lost}"
+
+    def _is_open(self, lost: Collection[str]) -> bool:
+        """Whether a gap without an upper bound was stated after the PLC had forgotten each of them."""
+        gaps = self.agent.journal.gaps
+        return all(
+            any(gap.maximum is None for gap in gaps[known:]) for known, forgotten in self.forgot if forgotten & {*lost}
+        )

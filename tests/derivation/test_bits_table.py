@@ -266,6 +266,37 @@ def test_without_anything_that_names_a_pallet_a_restart_leaves_the_next_one_to_a
     assert (bench.booked, bench.doubts()) == (960, [("in-doubt", [0, 960])])
 
 
+@pytest.mark.parametrize("before", [committed, answered], ids=lambda phase: phase.__name__)
+def test_without_a_name_what_stands_after_a_restart_may_be_another_one_like_it(
+    before: Callable[[Bench], Bench],
+) -> None:
+    bench = before(Bench(bits(container=None))).restarted(5).block(1, 0).block(1, 0)
+    assert (bench.booked, bench.doubts(), bench.holes()) == (960, [], UNKNOWN)
+    bench = before(Bench(bits())).restarted(5).block(1, 0).block(1, 0)
+    assert (bench.booked, bench.doubts(), bench.holes()) == (960, [], [])
+
+
+@pytest.mark.parametrize(
+    ("numbers", "gaps"),
+    [
+        ((7, 1, 2), 1),
+        ((7, 0, 1), 1),
+        ((7, 2), 1),
+        ((0, 1, 2), 0),
+        ((65535, 0, 1), 0),
+        ((2**32 - 1, 1, 2), 0),
+        ((7, 8, 1), 1),
+    ],
+    ids=str,
+)
+def test_numbers_that_begin_anew_leave_open_what_was_shown_before(numbers: Sequence[int], gaps: int) -> None:
+    bench = idle(Bench(bits(number=NUMBER)))
+    for number in numbers:
+        numbered(bench, number).released(1).block(0, 1).released(0)
+    assert bench.holes() == [("skipped-numbers", 0, None)] * gaps
+    assert bench.booked == 960 * len(numbers)
+
+
 def numbered(b: Bench, number: int, cases: int = 40) -> Bench:
     values = {CASES: b.reading(cases, CASES), SSCC: b.reading("P1", SSCC), NUMBER: b.reading(number, NUMBER)}
     return b.feed(Block("pallet_out", 1, 0, values, b.now))

@@ -19,6 +19,8 @@ from tests.derivation.plant import CASES, NOON, ORDER, Bench, handshake
 Answers = list[tuple[int, Result]]
 DONE, FAILED, CONFLICT, IN_REVIEW = Result.DONE, Result.FAILED_CHECK, Result.CONFLICT, Result.IN_REVIEW
 RING = handshake(modulus=100)
+ANEW: list[tuple[str, int, int | None]] = [("number-fell", 0, None)]
+"""Whatever was shown after the latest number is not known."""
 
 
 @dataclass(frozen=True)
@@ -87,13 +89,6 @@ CASES_OF_THE_TABLE = [
         rule=RING,
     ),
     Case(
-        "a lower number after a restart: the count began anew",
-        lambda b: b.block(7, 7).restarted(5).block(1, 0),
-        960,
-        [(1, DONE)],
-    ),
-    Case("a lower number after a restart, answered", lambda b: b.block(7, 7).restarted(5).block(0, 0), 0, []),
-    Case(
         "the same number after a restart",
         lambda b: b.block(6, 6).block(7, 6).restarted(5).block(7, 6),
         960,
@@ -112,6 +107,7 @@ CASES_OF_THE_TABLE = [
         0,
         [(3, IN_REVIEW)],
         doubts=[("number-fell", [0, 960])],
+        holes=ANEW,
     ),
     Case(
         "an older number brought back by a restart may be booked already",
@@ -119,6 +115,7 @@ CASES_OF_THE_TABLE = [
         0,
         [(3, IN_REVIEW)],
         doubts=[("number-fell", [0, 960])],
+        holes=ANEW,
     ),
     Case(
         "a lower number without a sign comes again",
@@ -126,6 +123,7 @@ CASES_OF_THE_TABLE = [
         24,
         [(3, IN_REVIEW), (3, IN_REVIEW), (4, DONE)],
         doubts=[("number-fell", [0, 960])],
+        holes=ANEW,
     ),
     Case(
         "a trigger withdrawn before our answer is in doubt, and comes again",
@@ -169,6 +167,11 @@ CASES_OF_THE_TABLE = [
 
 @pytest.mark.parametrize("case", CASES_OF_THE_TABLE, ids=lambda case: case.name)
 def test_handshake(case: Case) -> None:
+    check(case)
+
+
+def check(case: Case) -> None:
+    """The case's script does what it says."""
     bench = case.script(Bench(case.rule))
 
     assert bench.booked == case.booked

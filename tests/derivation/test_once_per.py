@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from edge_agent.config.tagmap import Rule
 from edge_agent.derivation import once_per
 from edge_agent.model.confirmation import Result
 from edge_agent.model.movement import LineState
+from edge_agent.model.signal_state import ConfirmationState
+from edge_agent.model.state import RESTORES, RuleState
 from tests.derivation.confirming_plant import Talk, confirmed, once
 from tests.derivation.plant import NOON, Bench, handshake
 
@@ -88,6 +91,68 @@ def test_what_is_confirmed_late_is_compared_with_its_own_time() -> None:
     assert "nobody remembers" in str(talk.answers[5].reason)
 
 
+def test_what_nobody_remembers_is_for_a_person_even_where_the_map_excludes() -> None:
+    talk = _pass(Talk(EXCLUDE), (0, "P"), (20, "Q"))
+    talk.confirm("too late", container="R", age=13 * HOUR)
+    assert (talk.results[2], talk.doubts()) == (IN_REVIEW, [AGAIN])
+
+
+@pytest.mark.parametrize("rule", [REVIEW, EXCLUDE], ids=["review", "exclude"])
+def test_what_a_restored_store_has_forgotten_is_for_a_person(rule: Rule) -> None:
+    """P, Q and R pass; the backup has P. By the lost store's books Q counted at 1 h, and not again until 13 h."""
+    talk = _pass(Talk(rule), (0, "P"))
+    backup = copy.deepcopy(talk.state)
+    _pass(talk, (1, "Q"), (1.5, "R"))
+    talk.restore(backup).after(2 * HOUR - (talk.now.wall - NOON).total_seconds()).tick()
+    before = len(talk.results)
+    for hour, container in ((3, "P"), (4, "Q"), (5, "S"), (13.9, "Q"), (14.1, "R"), (15, "Q"), (27, "Q"), (28, "Q")):
+        talk.after(hour * HOUR - (talk.now.wall - NOON).total_seconds())
+        talk.confirm(f"after {hour}", container=container, age=0)
+    known = IN_REVIEW if rule is REVIEW else DONE
+    assert talk.results[before:] == [known, IN_REVIEW, IN_REVIEW, IN_REVIEW, DONE, IN_REVIEW, DONE, known]
+    assert "the store was restored" in str(talk.answers[before + 1].reason)
+    assert "a person decides on it" in str(talk.answers[before + 5].reason)
+
+
+def _restored(bench: Bench) -> Bench:
+    for name, rule in bench.state.rules.items():
+        assert rule.signal is not None
+        bench.state.rules[name] = dataclasses.replace(rule, signal=dataclasses.replace(rule.signal, restored=True))
+    return bench
+
+
+def test_a_handshake_that_goes_on_where_the_backup_left_off_has_lost_nothing() -> None:
+    bench = _restored(Bench(handshake(once_per=once())).block(6, 6).block(7, 6, sscc="P1"))
+    bench.block(7, 6, sscc="P1").block(8, 7, sscc="P2").block(9, 8, sscc="P1")
+    assert (bench.booked, bench.doubts()) == (1920, [AGAIN])
+
+
+@pytest.mark.parametrize("exclude", [False, True], ids=["review", "exclude"])
+def test_after_lost_numbers_any_container_may_have_passed(exclude: bool) -> None:
+    """The lost store booked P2 as number 8 and P3 as number 9; 9 is shown, and P2 comes again as 10."""
+    bench = _restored(Bench(handshake(once_per=once(exclude=exclude))).block(6, 6).block(7, 6, sscc="P1"))
+    bench.block(9, 8, sscc="P3").block(10, 9, sscc="P2").block(11, 10, sscc="P3")
+    assert bench.booked == 960
+    assert bench.doubts() == [("restored", [0, 960]), AGAIN, AGAIN]
+    bench.after(12 * HOUR + 1).block(12, 11, sscc="P4")
+    assert bench.booked == 1920
+
+
+def test_a_rule_that_the_backup_did_not_know_remembers_nothing_of_the_lost_time() -> None:
+    bench = Bench(handshake(once_per=once()))
+    bench.state.rules[RESTORES] = RuleState(ConfirmationState(0, restored=True))
+    bench.block(7, 7, sscc="P1").block(8, 7, sscc="P2")
+    assert (bench.booked, bench.doubts()) == (0, [AGAIN])
+
+
+def test_what_a_person_has_not_decided_may_have_passed() -> None:
+    bench = Bench(handshake(once_per=once(exclude=True))).block(7, 7, sscc="P0")
+    bench.block(3, 2, sscc="P1").block(4, 3, sscc="P1").block(5, 4, sscc="P2")
+    assert (bench.booked, bench.doubts()) == (960, [("number-fell", [0, 960])] * 2)
+    bench.block(6, 5, sscc="P1")
+    assert bench.doubts()[2:] == [AGAIN]
+
+
 def test_a_container_must_be_named() -> None:
     talk = Talk(REVIEW).confirm("1", container=None)
     assert (talk.booked, talk.results, talk.doubts()) == (0, [FAILED], [("failed-check", [0, 960])])
@@ -154,18 +219,31 @@ def test_a_long_shift_agrees_with_a_list_by_hand(seed: int) -> None:
 
 
 def forgets(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(once_per, "_remember", lambda *_: None)
+    patch.setattr(once_per, "_remember", lambda *_, **__: None)
 
 
 def puts_off(patch: pytest.MonkeyPatch) -> None:
-    def again(work: Any, rule: Rule, once: Any, line: Any) -> str | None:
+    def again(work: Any, rule: Rule, once: Any, line: Any) -> once_per.Again | None:
         found = right(work, rule, once, line)
         if found is not None:
-            once_per._remember(work, rule, once, line.key.container, line.time)
+            once_per._remember(work, rule, once, line.key.container, line.time, doubted=False)
         return found
 
     right = once_per.again
     patch.setattr(once_per, "again", again)
+
+
+def remembers_no_restore(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(once_per, "forget", lambda *_: None)
+
+
+@pytest.mark.parametrize("plant", [remembers_no_restore, forgets])
+def test_a_planted_restore_bug_is_found(
+    plant: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant(monkeypatch)
+    with pytest.raises(AssertionError):
+        test_what_a_restored_store_has_forgotten_is_for_a_person(EXCLUDE)
 
 
 def books_the_second(patch: pytest.MonkeyPatch) -> None:

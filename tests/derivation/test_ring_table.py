@@ -82,6 +82,13 @@ CASES_OF_THE_TABLE = [
     Case("killed after the tail was written", lambda b: entry(entry(empty(b, 0), 0, 2), 1, 1, "P2"), 1920, OF_TWO),
     Case("PLC restart keeps the ring", lambda b: entry(two(b).restarted(5), 2, 1, "P3"), 2880, [*OF_TWO, (3, DONE)]),
     Case(
+        "PLC restart while the tail is at 0: the ring goes on, or it began anew; said once",
+        lambda b: entry(empty(taken(empty(b, 3), 3, 1, "P1").restarted(5), 0), 0, 1, "P3").released(1).restarted(5),
+        1920,
+        [(0, DONE), (1, DONE)],
+        holes=ANEW,
+    ),
+    Case(
         "PLC restart before the tail was written",
         lambda b: entry(entry(empty(b, 0), 0, 1).restarted(5), 0, 1),
         960,
@@ -183,6 +190,14 @@ def test_entries_with_a_number_are_never_in_doubt() -> None:
 
     assert (bench.booked, bench.doubts(), bench.holes()) == (2880, [], ANEW)
     assert [one.result for one in bench.journal.acknowledgements] == [DONE] * 5
+
+
+def test_a_ring_and_numbers_that_began_anew_are_one_gap() -> None:
+    bench = Bench(ring(numbered=True))
+    entry(entry(empty(bench, 0), 0, 2, number=7).released(1), 1, 1, number=8).released(2)
+    entry(bench.restarted(5), 0, 1, "P2", number=1)
+
+    assert (bench.booked, bench.doubts(), bench.holes()) == (2880, [], ANEW)
 
 
 def test_an_overrun_that_indices_hide_shows_in_the_numbers() -> None:

@@ -14,7 +14,8 @@ from edge_agent.config.signals import Handshake, Kind
 from edge_agent.config.tagmap import Rule
 from edge_agent.model.reading import TagRef
 from edge_agent.sources.handshake_ring import slot
-from tests.derivation.handshake_world import Plc, World
+from tests.derivation.confirming_plcs import Plc
+from tests.derivation.handshake_world import World
 from tests.derivation.plant import ACK, BOOTED, CASES, RESULT, SEQ, SSCC, handshake
 from tests.plc.structured_text import Block, Record, StructuredTextError, parse
 

@@ -91,7 +91,7 @@ def test_a_timestamp_that_repeats_adds_nothing() -> None:
 
 @pytest.mark.parametrize("stood", [4, 30])
 def test_a_value_polled_again_with_its_old_timestamp_has_stood(stood: int) -> None:
-    """A valve opens within the second before the last reading: one litre a second, not a straight line since the stamp."""
+    """The valve opens in the second before the last reading: no straight line since the stamp."""
     bench = Bench(flow(max_gap=timedelta(seconds=3), **POLLED)).read(Decimal(0), FLOW, continuous=False)
     for second in range(1, stood + 1):
         bench.after(1).read(Decimal(0), FLOW, continuous=False, age=second)

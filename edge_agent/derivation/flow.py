@@ -34,7 +34,7 @@ Decided = tuple[FlowState, tuple[Finding, ...]]
 class Seen:
     """A good reading of a flow: `raw` as the device shows it, `rate` as in `Run`, at event time `time`.
 
-    `continuous`: no change since the reading before can have been missed.
+    `continuous`: no change since the reading before can have been missed. `written` is the source's own time of it.
     """
 
     raw: Decimal
@@ -42,6 +42,7 @@ class Seen:
     at: Instant
     time: datetime
     continuous: bool
+    written: datetime | None = None
 
 
 @value
@@ -78,7 +79,7 @@ def begin(spec: Flow, seen: Seen) -> FlowState:
 
 def started(seen: Seen) -> Run:
     """A meter at its first reading."""
-    return Run(seen.rate, seen.raw, seen.time, seen.at)
+    return Run(seen.rate, seen.raw, seen.time, seen.at, written=seen.written)
 
 
 def stretched(run: Run, seen: Seen, sampling: timedelta, max_gap: timedelta) -> Stretch:
@@ -97,7 +98,7 @@ def stretched(run: Run, seen: Seen, sampling: timedelta, max_gap: timedelta) -> 
     if known:
         integral += 2 * run.rate * _microseconds(bend - since)
         integral += (run.rate + seen.rate) * _microseconds(seen.time - bend)
-    after = Run(seen.rate, seen.raw, seen.time, seen.at, integral, skew=skew)
+    after = Run(seen.rate, seen.raw, seen.time, seen.at, integral, skew=skew, written=seen.written)
     return Stretch(before, after, bend, known, stepped)
 
 

@@ -58,6 +58,8 @@ class FlowRule:
             if state is not None:
                 self._second(work, state, check, reading, time)
             return
+        if state is not None and _stood(state, reading):
+            time, refused = flow.clock(state, reading.received), False
         name, seen = self.rule.name, self._seen(work, reading, time, self.spec.rate)
         waiting = None if seen is None else waits_for(self.rule, work.state, time)
         if waiting is not None:
@@ -124,7 +126,7 @@ class FlowRule:
         if most is not None and abs(now) > most:
             return None
         shown = 0 if abs(now) < self.spec.low_cut else now
-        return flow.Seen(raw, shown, reading.received, time, reading.continuous)
+        return flow.Seen(raw, shown, reading.received, time, reading.continuous, reading.source_time)
 
     def _take(
         self,
@@ -196,3 +198,9 @@ class FlowRule:
         work.put(name, replace(work.rule(name), signal=after))
         mark = EpochMark(name, after.epoch, after.first_raw, after.last_raw, 0, 0)
         work.outcome.epochs[name, after.epoch] = mark
+
+
+def _stood(state: FlowState, reading: Reading) -> bool:
+    """Whether the device says again what it said before, of the same time: the value has stood until now."""
+    run = state.run
+    return run.written is not None and (reading.source_time, reading.value) == (run.written, run.raw)

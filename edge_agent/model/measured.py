@@ -125,7 +125,7 @@ class Run:
     """A flow being integrated: `rate` in millionths of a position a second, `integral` in half of those microseconds.
 
     `time` and `at` are those of the newest reading; `blind`: since then one was none, or the meter was out of sight.
-    `skew` is by how much the source's clock was seen to be set back.
+    `skew` is by how much the source's clock was seen to be set back; `written` the source's own time of the reading.
     """
 
     rate: int
@@ -135,6 +135,7 @@ class Run:
     integral: int = 0
     blind: bool = False
     skew: timedelta = timedelta(0)
+    written: datetime | None = None
 
 
 @value

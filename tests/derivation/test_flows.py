@@ -91,6 +91,17 @@ def test_a_timestamp_that_repeats_adds_nothing() -> None:
     assert bench.booked == 4
 
 
+@pytest.mark.parametrize("stood", [4, 30])
+def test_a_value_polled_again_with_its_old_timestamp_has_stood(stood: int) -> None:
+    """The valve opens in the second before the last reading: no straight line since the stamp."""
+    bench = Bench(flow(max_gap=timedelta(seconds=3), **POLLED)).read(Decimal(0), FLOW, continuous=False)
+    for second in range(1, stood + 1):
+        bench.after(1).read(Decimal(0), FLOW, continuous=False, age=second)
+    polled(bench, 60, 1)
+    assert bench.booked == Decimal("0.5")
+    assert bench.journal.gaps == []
+
+
 @pytest.mark.parametrize("by", [4, -4])
 def test_a_clock_that_is_set_counts_no_time_twice_and_loses_none(by: int) -> None:
     bench = running()

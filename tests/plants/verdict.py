@@ -29,8 +29,23 @@ def faults(machine: Machine, found: Mapping[str, Any]) -> Iterator[str]:
         got = machine.moved.get(order, Fraction(0))
         if quantity > got + near:
             yield f"{_number(quantity)} is booked for {order!r}, which got {_number(got)}"
+    yield from _faults_of_parts(machine, found)
     if not machine.upset and (found["review"] or found["gaps"]):
         yield f"nothing happened, and it is in doubt: {found['review']} {found['gaps']}"
+
+
+def _faults_of_parts(machine: Machine, found: Mapping[str, Any]) -> Iterator[str]:
+    """What is wrong by lot, where lots are followed, and with what the movement's condition leaves out."""
+    near, left_out = machine.tolerance, Fraction(found["excluded"])
+    if left_out > machine.left_out or (left_out < machine.left_out and not machine.upset):
+        yield f"{_number(left_out)} is excluded, and {_number(machine.left_out)} should be"
+    for lot, quantity in found["lots"].items() if machine.lots else ():
+        used = machine.lots.get(lot, Fraction(0))
+        if quantity > used + near:
+            yield f"{_number(quantity)} is booked of lot {lot!r}, of which {_number(used)} moved"
+    for lot, used in machine.lots.items() if not machine.upset else ():
+        if found["lots"].get(lot, Fraction(0)) < used - near:
+            yield f"nothing happened, and less than {_number(used)} is booked of lot {lot!r}"
 
 
 def open_range(found: Mapping[str, Any]) -> tuple[Fraction, Fraction]:

@@ -7,9 +7,15 @@ from decimal import Decimal
 from fractions import Fraction
 from random import Random
 
+from edge_agent_simulators.plants.bits import Bits
+from edge_agent_simulators.plants.events import Events
+from edge_agent_simulators.plants.gated import Condition, Gated
+from edge_agent_simulators.plants.lots import Batches, Hopper
 from edge_agent_simulators.plants.machine import Machine
 from edge_agent_simulators.plants.pallets import Pallets
 from edge_agent_simulators.plants.recording import Recording, Value
+from edge_agent_simulators.plants.rings import Ring
+from edge_agent_simulators.plants.scales import Scale
 from edge_agent_simulators.plants.totalizers import REGISTERS, Totalizer
 from edge_agent_simulators.plants.vessels import Flow, Tank
 
@@ -18,7 +24,14 @@ Maker = Callable[[str, Random], Machine]
 KINDS: Sequence[Maker] = (
     *(lambda name, random, register=register: Totalizer(name, random, register) for register in REGISTERS),
     Pallets,
+    *(lambda name, random, numbered=numbered: Bits(name, random, numbered=numbered) for numbered in (False, True)),
+    *(lambda name, random, numbered=numbered: Ring(name, random, numbered=numbered) for numbered in (False, True)),
+    Events,
+    *(lambda name, random, condition=condition: Gated(name, random, condition) for condition in Condition),
+    Batches,
+    Hopper,
     Tank,
+    Scale,
     Flow,
 )
 _HEAD = """schema: 1
@@ -33,9 +46,15 @@ units: {pcs: {code: H87}, case: {code: XCS, of: 24 pcs}, kg: {code: KGM}, L: {co
 materials:
   "1": {name: Piece, class: all, unit: pcs}
   "2": {name: Syrup, class: all, unit: L}
+  "3": {name: Preform, class: all, unit: pcs, lot_tracked: true}
+  "4": {name: Acid, class: all, unit: kg}
 cadence:
   all: {send: every 1 min, stream: routine}
 """
+_MACHINES = 4
+"""Machines of a plant, each of another kind."""
+_TROUBLED = 0.6
+"""How likely a plant knows a kind of trouble at all: what none has hit has to be booked, all of it."""
 _RUNS_IN = 15
 """Seconds at the beginning in which nothing happens: a level has to be smoothed before there is any."""
 _IDLE = 6
@@ -49,8 +68,9 @@ class Plant:
 
     def __init__(self, seed: int, steps: int = 50, kinds: Sequence[Maker] = KINDS) -> None:
         self.random = Random(seed)
-        chosen = self.random.sample(range(len(kinds)), k=min(3, len(kinds)))
-        self.machines = [kinds[index](f"m{place}", self.random) for place, index in enumerate(chosen)]
+        chosen = self.random.sample(range(len(kinds)), k=min(_MACHINES, len(kinds)))
+        made = [kinds[index](f"m{place}", self.random) for place, index in enumerate(chosen)]
+        self.machines = [machine for one in made for machine in (*one.parts(), one)]
         self.recording = Recording("plc")
         self.naive = {machine.movement: Fraction(0) for machine in self.machines}
         self._before: dict[str, dict[str, Value]] = {}
@@ -58,11 +78,17 @@ class Plant:
         self._started = Decimal(-1000)
         self._connected = True
         self.recording.up(self._started)
-        self._sample()
+        self._sample(begins=True)
         self._run(_RUNS_IN)
+        acts = [act for act in _ACTS if act not in _TROUBLES or self.random.random() < _TROUBLED]
         for _ in range(steps):
-            self.random.choices([act for act, _ in _ACTS], [weight for _, weight in _ACTS])[0](self)
+            self.random.choices([act for act, _ in acts], [weight for _, weight in acts])[0](self)
         self._run(self.random.randrange(5, 10))
+        unended = [machine for machine in self.machines if machine.ends()]
+        if unended:
+            self.changes_order()
+        while any(machine.waits for machine in self.machines):
+            self._run(1, at_rest=True)
         self._run(_RESTS, at_rest=True)
 
     @property
@@ -80,15 +106,15 @@ class Plant:
             lines = (
                 f"event: {machine.event}",
                 f"material: '{machine.material}'",
-                "order: plc.order_no",
+                *(("order: plc.order_no",) if machine.has_order else ()),
                 *machine.rule(),
             )
             rules.append(f"  {machine.movement}:\n" + "".join(f"    {line}\n" for line in lines))
         tags = "".join(f"    {name}: {entry}\n" for name, entry in entries.items())
         return f"{_HEAD}tags:\n  plc:\n{tags}movements:\n{''.join(rules)}"
 
-    def _sample(self, quality: str = "good", *, confused: bool = False) -> None:
-        """Everything is read, the order first."""
+    def _sample(self, quality: str = "good", *, confused: bool = False, begins: bool = False) -> None:
+        """Everything is read, the order first; a session `begins` with it."""
         if not self._connected:
             self._write()
             return
@@ -103,6 +129,8 @@ class Plant:
                 before = self._before.get(machine.movement, shown)
                 self.naive[machine.movement] += machine.naive(before, shown)
                 self._before[machine.movement] = shown
+            for block in machine.heard(begins=begins):
+                self.recording.confirm(block)
 
     def _write(self) -> None:
         """Nobody sees it."""
@@ -142,6 +170,16 @@ class Plant:
         for machine in self.machines:
             machine.order_changed()
 
+    def changes_lots(self) -> None:
+        """Other lots are begun, with the machines at rest for a moment."""
+        self._run(_IDLE, at_rest=True)
+        self._next_lots()
+        self._run(2 * _IDLE, at_rest=True)
+
+    def _next_lots(self) -> None:
+        for machine in self.machines:
+            machine.lot_changed()
+
     def is_misread(self) -> None:
         """One sample is nonsense."""
         self._run(2)
@@ -165,6 +203,9 @@ class Plant:
             self._next_order()
             for machine in self.machines:
                 machine.upset = True
+            self._run(self.random.randrange(2, 30))
+        if self.random.random() < 0.2:
+            self._next_lots()
             self._run(self.random.randrange(2, 30))
         self._connect()
 
@@ -206,16 +247,18 @@ class Plant:
         self._connected = True
         self._show()
         self.recording.up(self._started)
-        self._sample()
+        self._sample(begins=True)
 
 
 _ACTS: Sequence[tuple[Callable[[Plant], None], int]] = (
     (Plant.runs, 8),
     (Plant.rests, 2),
     (Plant.changes_order, 2),
+    (Plant.changes_lots, 1),
     (Plant.is_misread, 2),
     (Plant.is_bad, 1),
     (Plant.loses_sight, 2),
     (Plant.restarts, 1),
     (Plant.is_restored, 1),
 )
+_TROUBLES = frozenset(act for act in _ACTS if act[0] not in {Plant.runs, Plant.rests})

@@ -3,12 +3,29 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 BEGIN = datetime(2026, 3, 2, 11, 0, tzinfo=UTC)
 """A Monday, noon in Berlin."""
 Value = int | Decimal | bool | str | None
+
+
+@dataclass(frozen=True)
+class Confirmed:
+    """A block as the agent read it, and whether its answer was written; `more` are the line's other members.
+
+    `number` is the trigger's, `acknowledged` the answer that stood; `values` are by tag.
+    """
+
+    movement: str
+    number: int
+    acknowledged: int
+    values: Mapping[str, Value] = field(default_factory=dict)
+    more: Mapping[str, Value] = field(default_factory=dict)
+    answered: bool = False
 
 
 class Recording:
@@ -36,6 +53,14 @@ class Recording:
         """The device has this value now, whether anybody looks or not."""
         if tag not in self._written or self._written[tag][0] != value:
             self._written[tag] = value, self._stamp()
+
+    def confirm(self, block: Confirmed) -> None:
+        """A block was read, now, and answered unless something came in between."""
+        values = {f"{self._source}.{tag}": value for tag, value in block.values.items()}
+        head = {"t": self._stamp(), "block": block.movement, "number": block.number}
+        self._lines.append(json.dumps({**head, "acknowledged": block.acknowledged, "values": values, **block.more}))
+        if block.answered:
+            self._lines.append(json.dumps({"t": self._stamp(), "released": block.movement, "number": block.number}))
 
     def lost(self) -> None:
         """The session ends."""

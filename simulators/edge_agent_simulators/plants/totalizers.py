@@ -32,9 +32,10 @@ class Register:
     final: bool = False
 
 
+UINT32 = Register("uint32", "uint32", "wraps_at: 4294967296", 1 << 32)
 REGISTERS = (
     Register("uint16", "uint16", "wraps_at: 65536", 65536),
-    Register("uint32", "uint32", "wraps_at: 4294967296", 1 << 32),
+    UINT32,
     Register("int16", "int16", "wraps_at: 32768, wraps_to: -32768", 65536, lowest=-32768),
     Register("no wrap", "uint32", "", None),
     Register("down", "uint16", "direction: down, wraps_at: -1, wraps_to: 65535, resets_to: 65535", 65536, way=-1),
@@ -53,8 +54,8 @@ class Totalizer(Machine):
         super().__init__(movement, random)
         self.register = register
         self.count = random.randrange(2_000, 30_000) if register.distinct is None else self._begin(register.distinct)
+        self.is_hidden = False
         self._final = 0
-        self._hidden = False
 
     def _begin(self, distinct: int) -> int:
         """Often near the end, so that it wraps soon."""
@@ -80,11 +81,18 @@ class Totalizer(Machine):
             keys.append("resets: [restart, order]")
         if self.register.final:
             keys.append(f"final_tag: plc.{self.movement}_final")
-        return "to: B", f"counter: {{{', '.join(key for key in keys if key)}}}"
+        return *self.ways(), f"counter: {{{', '.join(key for key in keys if key)}}}"
+
+    def ways(self) -> tuple[str, ...]:
+        """The lines that say where it moves, and when, and what else surrounds it."""
+        return ("to: B",)
 
     def work(self, order: str) -> None:
         """Up to `MOST` pieces."""
-        pieces = self.random.randrange(MOST + 1)
+        self.run(order, self.random.randrange(MOST + 1))
+
+    def run(self, order: str, pieces: int) -> None:
+        """So many pieces."""
         self.move(order, pieces)
         self.count += pieces
         if self.register.stops and self.register.distinct is not None and self.count >= self.register.distinct:
@@ -123,21 +131,25 @@ class Totalizer(Machine):
         """Some begin anew with each order, and keep the last one's total."""
         if self.register.forgets_orders:
             self._final, self.count = self.count, 0
-            self.upset = self.upset or self._hidden or not self.register.final
+            self.upset = self.upset or self.is_hidden or not self.register.final
 
     def hidden(self) -> None:
         """Nobody sees whether it begins anew."""
-        self._hidden = True
+        self.is_hidden = True
 
     def seen_again(self) -> None:
         """What it shows now is known."""
-        self._hidden = False
+        self.is_hidden = False
 
     def restarted(self, *, forgets: bool) -> None:
         """Without memory it begins at zero; so near to zero with it, it may look as if."""
-        self.upset = self.upset or forgets or abs(self._show(self.count)) < 3_000
+        self.upset = self.upset or forgets or abs(self._show(self.count) - self._show(0)) < 3_000
         if forgets:
             self.count = 0
+
+    def ends(self) -> bool:
+        """What ran while it stood at its end is told when it leaves it."""
+        return self.register.stops and self.count == (self.register.distinct or 0) - 1
 
     def restored(self) -> bool:
         """An older value, far enough from this one to be seen."""

@@ -114,11 +114,13 @@ class Flow(Machine):
         return {self.movement: Decimal(self.rate)}
 
     def misread(self) -> dict[str, Value] | None:
-        """A spike far above what the pipe can carry."""
+        """A spike far above what the pipe can carry; a straight line over that second is off by its flow."""
+        self.tolerance += 1
         return {self.movement: Decimal(9_999)}
 
     def hidden(self) -> None:
-        """What flows now is unseen."""
+        """What flows now is unseen; for up to 3 s a straight line stands for it."""
+        self.tolerance += 3
         self.upset = True
 
     def naive(self, before: dict[str, Value], after: dict[str, Value]) -> Fraction:

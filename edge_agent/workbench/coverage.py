@@ -77,7 +77,7 @@ def _possible(rule: Rule) -> Iterator[str]:
             yield from _of_counter(rule, rule.signal)
             yield from _of_context(rule)
         case Handshake():
-            yield from (AGAIN, _gap(Cause.SKIPPED_NUMBERS), _gap(Cause.IN_DOUBT))
+            yield from (AGAIN, *map(_gap, (Cause.SKIPPED_NUMBERS, Cause.NUMBER_FELL, Cause.IN_DOUBT)))
             yield from map(_review, (Cause.FAILED_CHECK, Cause.CONFLICT, Cause.NUMBER_FELL))
             if rule.signal.order is not None:
                 yield _review(Cause.ORDER_UNKNOWN)

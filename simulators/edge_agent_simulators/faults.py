@@ -7,6 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from edge_agent_simulators.ledger import PALLETS, key_of
 from edge_agent_simulators.machine import Machine
 from edge_agent_simulators.physics import ticks
 
@@ -78,13 +79,17 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Restart:
-    """How the PLC comes back: `down` in ticks; `counter` shows `value` after it, any other what it retained."""
+    """How the PLC comes back: `down` in ticks; `counter` shows `value` after it, any other what it retained.
+
+    One that `forgets` has lost the count and the queue of its pallets.
+    """
 
     kind: Kind
     down: int
     counter: str | None = None
     value: int = 0
     reraise: bool = False
+    forgets: bool = False
 
 
 @dataclass(slots=True)
@@ -164,7 +169,7 @@ class Faults:
             return
         outage.ticks += 1
         if outage.ticks == outage.how.down - BOOT_LEAD:
-            self._boot(outage)
+            self._boot(outage, at)
         if outage.ticks >= outage.how.down:
             self._end_outage(outage, at)
 
@@ -185,7 +190,7 @@ class Faults:
         if stalled and fault.key is not None:
             fault.may_review.append(fault.key)
 
-    def _boot(self, outage: _Outage) -> None:
+    def _boot(self, outage: _Outage, at: datetime) -> None:
         """The PLC's program starts: retained values are there, or not."""
         plc, how, fault = self._machine.plc, outage.how, outage.fault
         for name, register in plc.counters.items():
@@ -196,6 +201,9 @@ class Faults:
             self._forget(how.counter, outage)
         if how.reraise:
             fault.reraised = plc.handshake.reraise()
+        if how.forgets:
+            fault.unseen += self._machine.forget(at)
+            fault.gaps.append(key_of(PALLETS, ""))
         plc.alive = True
 
     def _forget(self, counter: str, outage: _Outage) -> None:

@@ -96,6 +96,7 @@ class _Control:
             "handshakes": self.handshakes,
             "inject": self.inject,
             "set": self.set,
+            "forget": self.forget,
             "next_order": self.next_order,
             "restart_server": self.restart_server,
         }
@@ -132,14 +133,14 @@ class _Control:
         return {"handshakes": [_pallet(pallet) for pallet in self._line.pallets]}
 
     def inject(self, request: Json) -> Json:
-        """A fault now: `glitch` {counter, value, seconds} or a restart {counter, value, seconds, reraise}."""
+        """A fault now: `glitch` {counter, value, seconds} or a restart {counter, value, seconds, reraise, forgets}."""
         kind, length = Kind(request["fault"]), ticks(request.get("seconds", 1.5))
         counter, value = request.get("counter"), request.get("value", 0)
         if kind is Kind.GLITCH:
             fault = self._line.inject_glitch(request["counter"], value, length)
         else:
-            reraise = bool(request.get("reraise", False))
-            fault = self._line.inject_restart(kind, length, counter, value, reraise=reraise)
+            how = {name: bool(request.get(name, False)) for name in ("reraise", "forgets")}
+            fault = self._line.inject_restart(kind, length, counter, value, **how)
         return {"fault": fault.as_json()}
 
     def set(self, request: Json) -> Json:
@@ -149,6 +150,11 @@ class _Control:
         else:
             self._line.set_register(request["counter"], request["value"])
         return {"set": True}
+
+    def forget(self, _request: Json) -> Json:
+        """Begin the count of pallets anew, without a restart; while none waits."""
+        self._line.forget()
+        return {"forgot": True}
 
     def next_order(self, request: Json) -> Json:
         """End the present order and run `number`."""

@@ -44,6 +44,13 @@ class Machine:
             self.plc.handshake.add(cases, at)
         return bool(cases)
 
+    def forget(self, at: datetime) -> int:
+        """The PLC forgets its pallets, which have left all the same. Answers the bottles on those never shown."""
+        lost = sum(pallet.cases for pallet in self.plc.handshake.forget()) * BOTTLES_PER_CASE
+        if lost:
+            self.ledger.count(key_of(PALLETS, ""), lost, at)
+        return lost
+
     def key(self, counter: str) -> str:
         """The ledger's key of what `counter` counts now."""
         return key_of(KEYS[counter], self.plc.order)

@@ -98,6 +98,10 @@ class Handshake:
     open: Pallet | None = None
     _queue: deque[Pallet] = field(default_factory=deque)
     _waited: int = 0
+    _label: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._label = self.seq
 
     @property
     def outstanding(self) -> int:
@@ -125,6 +129,17 @@ class Handshake:
         self._waited = 0
         return True
 
+    def forget(self) -> list[Pallet]:
+        """A restart that keeps neither count nor queue. Answers the pallets that nobody will ever be shown.
+
+        The printer of the labels counts on: no SSCC comes twice.
+        """
+        lost = list(self._queue)
+        self._queue.clear()
+        self.seq = self.ack = self.result = self.block_cases = 0
+        self.block_sscc, self.open = "", None
+        return lost
+
     def cycle(self, at: datetime) -> Pallet | None:
         """One PLC cycle; answers the pallet whose number was raised in it."""
         if self.open is not None:
@@ -148,7 +163,8 @@ class Handshake:
         self._waited = 0
         self.seq = (self.seq + 1) % UINT32
         self.block_cases = pallet.cases
-        self.block_sscc = sscc(self.seq)
+        self._label = (self._label + 1) % UINT32
+        self.block_sscc = sscc(self._label)
         pallet.number, pallet.sscc, pallet.raised = self.seq, self.block_sscc, at
         self.pallets.append(pallet)
         self.open = pallet

@@ -179,13 +179,35 @@ class VirtualLine:
         return self._faults.glitch(counter, ticks, shows, self.now)
 
     def inject_restart(
-        self, kind: Kind, ticks: int, counter: str | None = None, value: int = 0, *, reraise: bool = False
+        self,
+        kind: Kind,
+        ticks: int,
+        counter: str | None = None,
+        value: int = 0,
+        *,
+        reraise: bool = False,
+        forgets: bool = False,
     ) -> Fault:
-        """Restart the PLC now; `counter` comes back with `value`, any other as it was. Raises ValueError."""
+        """Restart the PLC now; `counter` comes back with `value`, any other as it was. Raises ValueError.
+
+        One that `forgets` begins its count of pallets anew, and those not yet shown are lost.
+        """
         if kind not in RESTARTS:
             msg = f"{kind} is no restart"
             raise ValueError(msg)
-        return self._faults.restart(Restart(kind, ticks, counter, value, reraise), self.now)
+        return self._faults.restart(Restart(kind, ticks, counter, value, reraise, forgets), self.now)
+
+    def forget(self) -> None:
+        """Begin the count of pallets anew, as a program does that is loaded again. Raises ValueError while one waits."""
+        handshake = self._machine.plc.handshake
+        if handshake.outstanding:
+            msg = "the count begins anew while no pallet waits only"
+            raise ValueError(msg)
+        handshake.forget()
+
+    def send_partial(self) -> bool:
+        """Send the pallet away as it stands; answers whether there was one."""
+        return self._machine.send_partial(self.now)
 
     def set_register(self, counter: str, value: int) -> None:
         """Preset a counter. Raises ValueError unless the line is at rest."""

@@ -13,6 +13,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -21,6 +22,7 @@ from typing import Any
 from edge_agent.bootstrap import run_agent
 from edge_agent.composition import Parts, Settings
 from edge_agent.derivation.engine import Input
+from edge_agent.errors import SourceError
 from edge_agent.model.event import Render, StoredEvent
 from edge_agent.model.outcome import Outcome
 from edge_agent.model.state import State
@@ -55,7 +57,8 @@ class AcknowledgesFirst(Pipeline):
     async def process(self, inputs: Sequence[Input]) -> Outcome:
         outcome = self._engine.fold(self.state, inputs)
         for acknowledgement in outcome.acknowledgements:
-            await self._sources["filler"].acknowledge(acknowledgement)
+            with suppress(SourceError):  # what no longer stands comes again
+                await self._sources["filler"].acknowledge(acknowledgement)
             self._probe(PLANTED)
         await self.commit(outcome)
         self.release(replace(outcome, acknowledgements=[]))

@@ -15,7 +15,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from edge_agent.control import ask
 from edge_agent.errors import ControlError
@@ -52,15 +52,15 @@ class Template(Process):
 
 
 @dataclass
-class Plant:
-    """Everything that runs, and what was hit so far."""
+class Site:
+    """Everything that runs but the line, and what was hit so far."""
 
     directory: Path
-    line: Process
     broker: Process
     mes: Process
     agent: Template
     hits: Counter[str] = field(default_factory=Counter)
+    rules: ClassVar[frozenset[str]]
 
     @property
     def data(self) -> Path:
@@ -101,7 +101,7 @@ class Plant:
     async def settle(self, bug: str | None = None) -> None:
         """Run the agent undisturbed until line, agent and MES have nothing left to do."""
         await self.run(bug)
-        await self.line.ask("stop")
+        await self._stop()
         await self.until(self._is_quiet)
         await asyncio.to_thread(ask, self.data, "cut")
         await self.until(self._has_drained, required=False)
@@ -134,18 +134,37 @@ class Plant:
         except ControlError:
             return False
         up = all(part["state"] == "up" for part in status["components"].values())
-        return up and set(status["rules"]["last"]) == set(REGISTERS)
+        return up and set(status["rules"]["last"]) == self.rules
+
+    async def _stop(self) -> None:
+        """Nothing moves any more."""
+        raise NotImplementedError
+
+    async def _is_quiet(self) -> bool:
+        """Nothing waits any more."""
+        raise NotImplementedError
+
+    async def _has_drained(self) -> bool:
+        status, stats = await self._status(), await self.mes.ask("stats")
+        got = {source: entry["contiguous"] for source, entry in stats["sources"].items()}
+        return all(got.get(source, 0) >= stream["head"] for source, stream in status["streams"].items())
+
+
+@dataclass
+class Plant(Site):
+    """The bottling line."""
+
+    line: Process = field(kw_only=True)
+    rules = frozenset(REGISTERS)
+
+    async def _stop(self) -> None:
+        await self.line.ask("stop")
 
     async def _is_quiet(self) -> bool:
         line = await self.line.ask("status")
         status = await self._status()
         shown = {rule: line["registers"][register] for rule, register in REGISTERS.items()}
         return bool(line["at_rest"] and not line["outstanding"] and status["rules"]["last"] == shown)
-
-    async def _has_drained(self) -> bool:
-        status, stats = await self._status(), await self.mes.ask("stats")
-        got = {source: entry["contiguous"] for source, entry in stats["sources"].items()}
-        return all(got.get(source, 0) >= stream["head"] for source, stream in status["streams"].items())
 
 
 @asynccontextmanager
@@ -167,7 +186,7 @@ async def plant(directory: Path, seed: int) -> AsyncIterator[Plant]:
         tag_map.write_text(text.replace("every 2 s", "every 1 s"), encoding="utf-8")
         agent = await Template.fork_server(tag_map, directory / "data", directory / "agent.log")
         stack.push_async_callback(agent.stop)
-        made = Plant(directory, line, broker, mes, agent)
+        made = Plant(directory, broker, mes, agent, line=line)
         stack.push_async_callback(made.end)
         await made.run()
         await line.ask("start")
@@ -185,6 +204,14 @@ async def violations(made: Plant, *, replays_allowed: bool) -> list[str]:
         for key in sorted({*truth, *received})
         if truth.get(key, 0) != received.get(key, 0)
     ]
+    wrong += await delivery_violations(made, replays_allowed=replays_allowed)
+    wrong += await _handshake_violations(made)
+    return wrong
+
+
+async def delivery_violations(made: Site, *, replays_allowed: bool) -> list[str]:
+    """What was lost or changed on the way to the MES, what is not explained, and what is left to a person."""
+    wrong = []
     stats = await made.mes.ask("stats")
     wrong += [f"conflict {entry}" for entry in stats["conflicts"]]
     wrong += [f"malformed {entry}" for entry in stats["malformed"]]
@@ -193,7 +220,6 @@ async def violations(made: Plant, *, replays_allowed: bool) -> list[str]:
             wrong.append(f"{source}: gaps {entry['gaps']}, chain breaks {entry['chain_breaks']}")
         if entry["replays"] and not replays_allowed:
             wrong.append(f"{source}: {entry['replays']} replays had to be asked for")
-    wrong += await _handshake_violations(made)
     with open_reader(made.data / "edge-agent.db") as reader:
         wrong += [f"the books do not balance: {one}" for one in reader.imbalances()]
         wrong += [f"in review: {one['id']} {one['message']}" for one in reader.reviews()]
@@ -202,17 +228,7 @@ async def violations(made: Plant, *, replays_allowed: bool) -> list[str]:
 
 async def _handshake_violations(made: Plant) -> list[str]:
     """Every pallet acknowledged exactly as committed: answered 0, and its container in exactly one event."""
-    with sqlite3.connect(f"file:{made.data / 'edge-agent.db'}?mode=ro", uri=True) as database:
-        payloads = database.execute(
-            "SELECT payload FROM event WHERE type = 'io.edgeagent.material.moved.v1'"
-        ).fetchall()
-    database.close()
-    moved = Counter(
-        line["containerID"]
-        for (payload,) in payloads
-        for line in json.loads(payload)["data"]["materialActual"]
-        if line["materialUse"] == "Consumed"
-    )
+    moved = Counter(container for container, _ in containers(made))
     pallets = (await made.line.ask("handshakes"))["handshakes"]
     wrong = [
         f"pallet {pallet['number']}: result {pallet['result']}, in {moved[pallet['sscc']]} events"
@@ -223,7 +239,22 @@ async def _handshake_violations(made: Plant) -> list[str]:
     return wrong + [f"container {sscc} never left" for sscc in unknown]
 
 
-async def duplicates(made: Plant) -> int:
+def containers(made: Site) -> list[tuple[str, Decimal]]:
+    """Each container of each line that left, with its quantity, as the events say."""
+    with sqlite3.connect(f"file:{made.data / 'edge-agent.db'}?mode=ro", uri=True) as database:
+        payloads = database.execute(
+            "SELECT payload FROM event WHERE type = 'io.edgeagent.material.moved.v1'"
+        ).fetchall()
+    database.close()
+    return [
+        (line["containerID"], Decimal(line["quantity"]["quantityString"]))
+        for (payload,) in payloads
+        for line in json.loads(payload)["data"]["materialActual"]
+        if line["materialUse"] == "Consumed"
+    ]
+
+
+async def duplicates(made: Site) -> int:
     """Byte-identical copies that arrived beyond the first ones (others would be conflicts)."""
     stats = await made.mes.ask("stats")
     return sum(entry["duplicates"] for entry in stats["sources"].values())

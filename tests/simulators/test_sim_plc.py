@@ -125,3 +125,19 @@ def test_after_a_reraise_the_same_number_wants_its_acknowledgement_again() -> No
     pallet = plc.pallets[0]
     assert (pallet.acknowledgements, pallet.reraised, pallet.acknowledged) == (2, 1, AT)
     assert plc.outstanding == 0
+
+
+def test_a_plc_that_forgets_counts_from_the_beginning_and_no_label_comes_twice() -> None:
+    plc = Handshake(seq=7, ack=7)
+    for cases in (3, 4, 5):
+        plc.add(cases, AT)
+    plc.cycle(AT)
+    plc.acknowledge(8)
+    plc.cycle(AT)
+    plc.cycle(AT)
+    assert [pallet.cases for pallet in plc.forget()] == [5], "what stood open had been shown"
+    assert (plc.seq, plc.ack, plc.block_sscc, plc.open, plc.outstanding) == (0, 0, "", None, 0)
+    plc.add(6, AT)
+    plc.cycle(AT)
+    assert (plc.seq, plc.block_cases) == (1, 6)
+    assert len({pallet.sscc for pallet in plc.pallets}) == 3

@@ -311,6 +311,7 @@ _PIPES = st.builds(Pipe, st.none(), st.text(max_size=3), WHEN, st.just((Coming("
 CONFIRMATIONS = st.builds(
     ConfirmationState, st.integers(1, 99), st.integers(0, 9), st.integers(0, 99), st.booleans(), st.none() | WHEN
 )
+_PASSED = st.lists(st.tuples(st.text(), WHEN)).map(tuple)
 STATES = st.builds(
     State,
     rules=st.dictionaries(
@@ -343,7 +344,7 @@ STATES = st.builds(
     ),
     containers=st.dictionaries(st.just("m"), st.builds(ContainerLots, st.just((("P1", "B7"),)))),
     sent=st.dictionaries(st.just("r"), st.just(SentLines((Sent(line(0, 3).key, Decimal("2.50"), AT, AT, 1, 0, 3),)))),
-    seen=st.dictionaries(st.just("r/7"), st.builds(SeenState, st.lists(st.tuples(st.text(), WHEN)).map(tuple))),
+    seen=st.dictionaries(st.just("r/7"), st.builds(SeenState, _PASSED, _PASSED)),
 )
 _MAPPINGS = {"rule": "rules", "source": "sources", "cadence": "cadences", "context": "contexts"} | {
     "condition": "conditions",

@@ -67,6 +67,8 @@ class Shift:
     agent: asyncio.subprocess.Process | None = None
     did: list[str] = field(default_factory=list)
     samples: list[dict[str, float]] = field(default_factory=list)
+    forgot: int = 0
+    """How often the count of pallets began anew."""
 
     @property
     def data(self) -> Path:
@@ -127,6 +129,13 @@ class Shift:
         await asyncio.sleep(1.5)
         await self.line.ask("start")
         await self.skid.ask("dose")
+
+    async def forget(self) -> None:
+        """The PLC's program is loaded anew, and counts its pallets from 0; the agent sees it at rest."""
+        await self.rest()
+        await self.line.ask("forget")
+        self.forgot += 1
+        await self.until(self.is_quiet)
 
     async def rest(self) -> None:
         await self.line.ask("stop")
@@ -299,6 +308,8 @@ async def run(shift: Shift, seconds: float) -> None:
     began = time.monotonic()
     waiting = list(WRONG)
     for number in range(ORDERS):
+        if number:
+            await shift.forget()
         await shift.run_order(f"48{number:04d}")
         until = began + seconds * (number + 1) / ORDERS
         share = -(-len(waiting) // (ORDERS - number))
@@ -335,14 +346,16 @@ async def verdict(shift: Shift) -> tuple[list[str], dict[str, Any]]:
     with open_reader(shift.data / DATABASE_NAME) as reader:
         wrong += [f"the books do not balance: {one}" for one in reader.imbalances()]
         wrong += [f"in review: {one['id']} {one['message']}" for one in reader.reviews()]
-        gaps = len(reader.gaps())
+        gaps = [gap["message"] for gap in reader.gaps()]
+    if len(gaps) != shift.forgot:
+        wrong.append(f"the count of pallets began anew {shift.forgot} times, and the gaps are: {gaps}")
     first, last = shift.samples[0], shift.samples[-1]
     wrong += [
         f"{name} grew from {first[name]} to {last[name]}"
         for name, most in FLAT.items()
         if last[name] > most * first[name]
     ]
-    figures = {"made": made, "gaps": gaps, "did": shift.did, "first": first, "last": last}
+    figures = {"made": made, "gaps": len(gaps), "did": shift.did, "first": first, "last": last}
     figures["duplicates"] = sum(entry["duplicates"] for entry in stats["sources"].values())
     figures["events"] = sum(entry["contiguous"] for entry in stats["sources"].values())
     return wrong, figures

@@ -10,8 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from edge_agent.derivation import confirmed
 from edge_agent.model.outcome import Outcome
+from edge_agent.store.reader import open_reader
 from edge_agent_simulators.faults import Kind
+from edge_agent_simulators.ledger import PALLETS, key_of
 from tests.system.exactness import disagreements
 from tests.system.virtual_plant import DATABASE, VirtualPlant, virtual_plant
 
@@ -46,6 +49,38 @@ async def test_half_an_hour_is_exact_whatever_the_seed(tmp_path: Path) -> None:
             await plant.run(timedelta(minutes=30))
             await plant.finish()
             assert _wrong(plant, folder) == [], seed
+
+
+async def _forgetful_shift(plant: VirtualPlant) -> None:
+    """Two restarts that forget the count of pallets, the first with one that nobody was shown; and one that does not."""
+    plant.line.start()
+    for forgets, sends in ((True, True), (True, False), (False, False)):
+        await plant.run(timedelta(minutes=2))
+        if sends:
+            assert plant.line.send_partial()
+        plant.line.inject_restart(Kind.PLC_RESTART, 60, forgets=forgets)
+    await plant.run(timedelta(minutes=1))
+    await plant.finish()
+
+
+async def test_a_restart_that_forgets_its_count_is_a_gap_and_no_other_is(tmp_path: Path) -> None:
+    async with virtual_plant(tmp_path, seed=5, duration=timedelta(minutes=30)) as plant:
+        await _forgetful_shift(plant)
+        assert _wrong(plant, tmp_path) == []
+        caused = [fault for fault in plant.line.faults if key_of(PALLETS, "") in fault.gaps]
+        lost = plant.line.totals()[key_of(PALLETS, "")] - plant.inbox.totals()[key_of(PALLETS, "")]
+        assert lost == sum(fault.unseen for fault in caused) > 0
+        with open_reader(tmp_path / DATABASE) as reader:
+            gaps = [gap for gap in reader.gaps() if gap["rule"] == "pallet_out"]
+            assert [gap for gap in gaps if gap["max"] is not None] == []
+        assert len(gaps) == len(caused) == 2
+
+
+async def test_a_restart_that_is_no_gap_is_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(confirmed, "_with_gap", lambda verdict, _gap: verdict)
+    async with virtual_plant(tmp_path, seed=5, duration=timedelta(minutes=30)) as plant:
+        await _forgetful_shift(plant)
+        assert [one for one in _wrong(plant, tmp_path) if key_of(PALLETS, "") in one] != []
 
 
 @pytest.mark.parametrize("bug", ["a delta is booked twice", "a cut is lost"])

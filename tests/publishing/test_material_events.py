@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from decimal import Decimal
 
 import pytest
 
+from edge_agent.config.signals import Handshake
 from edge_agent.config.tagmap import Posting
 from edge_agent.errors import EventInvalid
 from edge_agent.model.event import Entry, EventDraft, Figure, StockKey, StockMove
 from edge_agent.model.movement import EventType, Line
+from edge_agent.model.reading import TagRef
 from edge_agent.publishing.encoding import Renderer
 from tests.publishing.rendered import data_of, event_of, render
 from tests.publishing.samples import MATERIALS, NOON, PREFORM, draft, key, line, tag_map
@@ -116,3 +119,23 @@ def test_only_what_is_posted_moves_a_stock(posting: Posting) -> None:
 def test_what_has_no_lines_of_its_own_gets_none(event: EventType) -> None:
     with pytest.raises(EventInvalid, match="no lines of its own"):
         render(EventDraft(event, "ops", NOON, (line(),)))
+
+
+def test_what_a_block_says_is_known_from_there() -> None:
+    made = tag_map()
+    rule = made.rules["pallet_out"]
+    assert isinstance(rule.signal, Handshake)
+    block = {part: TagRef("filler", f"pal_{part}") for part in ("order", "operator")}
+    says = replace(rule, signal=replace(rule.signal, **block))
+    renderer = Renderer(replace(made, rules={**made.rules, "pallet_out": says}), "1.0.0")
+    pallet = line(Decimal(960), replace(key("pallet_out", container="P1"), operator="anna"))
+    event = json.loads(render(EventDraft(EventType.MOVED, "critical", NOON, (pallet,)), renderer=renderer).payload)
+
+    origins = [{"id": f"{part}From", "value": f"filler.pal_{part}"} for part in ("order", "operator")]
+    found = event["data"]["materialActual"][0]["properties"]
+    assert found == [
+        {"id": "operator", "value": "anna"},
+        origins[0],
+        {"id": "containerFrom", "value": "filler.pal_sscc"},
+        origins[1],
+    ]

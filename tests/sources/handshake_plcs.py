@@ -1,4 +1,4 @@
-"""PLC programs that confirm pallets in bits or by a ring, on a real OPC UA server and on a real Modbus device."""
+"""PLC programs that confirm pallets in each of the three ways, on a real OPC UA server and on a real Modbus device."""
 
 from __future__ import annotations
 
@@ -30,14 +30,25 @@ _TYPES = {
     "sscc": TagType.STRING,
     "ring_cases": TagType.INT16,
     "ring_sscc": TagType.STRING,
+    "seq": TagType.UINT16,
+    "echo": TagType.UINT16,
+    "weight": TagType.FLOAT32,
+    "order": TagType.STRING,
+    "who": TagType.STRING,
+    "ring_weight": TagType.FLOAT32,
+    "ring_order": TagType.STRING,
+    "ring_who": TagType.STRING,
+    "runs": TagType.STRING,
 }
 _VARIANTS = {
     TagType.BOOL: ua.VariantType.Boolean,
     TagType.UINT16: ua.VariantType.UInt16,
     TagType.INT16: ua.VariantType.Int16,
     TagType.STRING: ua.VariantType.String,
+    TagType.FLOAT32: ua.VariantType.Float,
 }
-_WRITABLE = {"answer", "tail", "result"}
+_WRITABLE = {"answer", "tail", "result", "echo"}
+Shown = int | float | str
 
 
 def ref(name: str) -> TagRef:
@@ -64,7 +75,7 @@ class Memory(Protocol):
 
     async def get(self, name: str) -> int: ...
 
-    async def put(self, name: str, value: int | str) -> None: ...
+    async def put(self, name: str, value: Shown) -> None: ...
 
 
 class OpcUaMemory:
@@ -73,7 +84,7 @@ class OpcUaMemory:
     def __init__(self, device: Device) -> None:
         self._device = device
         self.tags = [_opcua_tag(name, kind) for name, kind in _TYPES.items()]
-        self.values: dict[str, int | str] = {}
+        self.values: dict[str, Shown] = {}
 
     @property
     def url(self) -> str:
@@ -98,7 +109,7 @@ class OpcUaMemory:
     async def get(self, name: str) -> int:
         return int(await self._device.get(name))
 
-    async def put(self, name: str, value: int | str) -> None:
+    async def put(self, name: str, value: Shown) -> None:
         self.values[name] = value
         kind = _VARIANTS[_TYPES[name.partition("[")[0]]]
         await self._device.put(name, ua.Variant(bool(value) if kind is ua.VariantType.Boolean else value, kind))
@@ -132,7 +143,7 @@ class ModbusMemory:
         address = address_of(self._by_name[name])
         return self._device.tables[address.table].get(address.offset, 0)
 
-    async def put(self, name: str, value: int | str) -> None:
+    async def put(self, name: str, value: Shown) -> None:
         tag = self._by_name[name]
         address = address_of(tag)
         if address.table == "co":
@@ -156,6 +167,8 @@ class Program:
         self.queue: list[str] = []
         self.confirmed: list[str] = []
         self.results: list[int] = []
+        self.says: dict[str, Mapping[str, Shown]] = {}
+        """What the block of a pallet says instead of its cases."""
         self.gate = asyncio.Lock()
 
     def move(self, *containers: str) -> None:
@@ -171,6 +184,9 @@ class Program:
     async def scan(self) -> None:
         raise NotImplementedError
 
+    def block(self, container: str) -> Mapping[str, Shown]:
+        return {"sscc": container, **self.says.get(container, {"cases": 40})}
+
     async def _confirm(self) -> None:
         self.confirmed.append(self.queue.pop(0))
         self.results.append(await self.memory.get("result"))
@@ -185,9 +201,26 @@ class BitsProgram(Program):
             await self._confirm()
             await self.memory.put("request", 0)
         elif not requested and not answered and self.queue:
-            await self.memory.put("cases", 40)
-            await self.memory.put("sscc", self.queue[0])
+            for name, value in self.block(self.queue[0]).items():
+                await self.memory.put(name, value)
             await self.memory.put("request", 1)
+
+
+class CounterProgram(Program):
+    """As docs/plc has it."""
+
+    _shows = False
+
+    async def scan(self) -> None:
+        number = await self.memory.get("seq")
+        if self._shows and await self.memory.get("echo") == number:
+            await self._confirm()
+            self._shows = False
+        if not self._shows and self.queue:
+            for name, value in self.block(self.queue[0]).items():
+                await self.memory.put(name, value)
+            await self.memory.put("seq", number + 1)
+            self._shows = True
 
 
 class RingProgram(Program):
@@ -203,7 +236,7 @@ class RingProgram(Program):
             self._written -= 1
             await self._confirm()
         if self._written < len(self.queue) and (head + 1) % SLOTS != tail:
-            await self.memory.put(f"ring_cases[{head}]", 40)
-            await self.memory.put(f"ring_sscc[{head}]", self.queue[self._written])
+            for name, value in self.block(self.queue[self._written]).items():
+                await self.memory.put(f"ring_{name}[{head}]", value)
             self._written += 1
             await self.memory.put("head", (head + 1) % SLOTS)

@@ -51,6 +51,8 @@ class Line:
     spec: Handshake
     program: Program
     make: Callable[[Handshake, Status, Counts], Source]
+    rules: tuple[Rule, ...] = ()
+    """The rule that is confirmed, and others beside it; pallets of cases by default."""
     state: State = field(default_factory=State)
     journal: Journal = field(default_factory=Journal)
     status: Status = field(default_factory=Status)
@@ -63,8 +65,8 @@ class Line:
     ) -> AsyncIterator[Source]:
         """An agent's life; `before_answer` may keep an acknowledgement from being written."""
         source = self.make(self.spec, self.status, self.counts)
-        rule = handshake(container=self.spec.container)
-        engine = Engine(_with_tags(self.spec, replace(rule, signal=self.spec)))
+        rule, *others = self.rules or (handshake(container=self.spec.container),)
+        engine = Engine(_with_tags(self.spec, replace(rule, signal=self.spec), *others))
         task = asyncio.create_task(self._run(source, engine, before_answer), name="agent")
         try:
             yield source
@@ -96,9 +98,9 @@ class Line:
                         await source.acknowledge(answer)
 
 
-def _with_tags(spec: Handshake, rule: Rule) -> TagMap:
-    """The map of one rule, which names other tags than the engine's own tests do."""
-    made = tag_map(rule)
+def _with_tags(spec: Handshake, *rules: Rule) -> TagMap:
+    """The map of rules that name other tags than the engine's own tests do."""
+    made = tag_map(*rules)
     return replace(made, tags={**made.tags, spec.quantity: replace(made.tags[CASES], ref=spec.quantity)})
 
 

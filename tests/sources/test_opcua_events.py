@@ -26,6 +26,10 @@ from tests.sources.opcua_device import URI, Device
 PLC, RULE = "plc", "pallet_out"
 EMITTER, CASES, SSCC = (TagRef(PLC, name) for name in ("pallets", "cases", "sscc"))
 SPEC = Handshake(EMITTER, EMITTER, None, CASES, SSCC, 0, Kind.EVENT)
+WEIGHT, ORDER = TagRef(PLC, "weight"), TagRef(PLC, "order")
+WEIGHED = Handshake(
+    EMITTER, EMITTER, None, WEIGHT, SSCC, 0, Kind.EVENT, order=ORDER, grain=Decimal("0.001"), rounded=True
+)
 EVENTS = f"events of {PLC}"
 
 
@@ -45,26 +49,32 @@ class Palletizer:
         emitter = await server.nodes.objects.add_object(
             ua.NodeId(ua.String("::Palletizer"), ua.Int16(index), ua.NodeIdType.String), "Palletizer"
         )
-        fields = [("Cases", ua.VariantType.Int16), ("SSCC", ua.VariantType.String)]
+        texts, weight = ua.VariantType.String, ua.VariantType.Float
+        fields = [("Cases", ua.VariantType.Int16), ("SSCC", texts), ("Weight", weight), ("Order", texts)]
         for name in ("PalletLeft", "PalletTurned"):
             kind = await server.create_custom_event_type(index, name, ua.ObjectIds.BaseEventType, fields)  # type: ignore[attr-defined]  # not in its stubs
             self._kinds[name] = await server.get_event_generator(kind, emitting_node=emitter.nodeid)
             self._types.append(int(kind.nodeid.Identifier))
 
-    async def emit(self, sscc: str, cases: Any = 40, *, kind: str = "PalletLeft") -> None:
+    async def emit(
+        self, sscc: str, cases: Any = 40, *, kind: str = "PalletLeft", weight: float = 0.0, order: str = ""
+    ) -> None:
         made = self._kinds[kind]
         made.event.Cases, made.event.SSCC = cases, sscc
+        made.event.Weight, made.event.Order = weight, order
         await made.trigger(message=sscc)
 
-    def source(self) -> OpcUa:
+    def source(self, spec: Handshake = SPEC) -> OpcUa:
         address = OpcUaAddress(URI, "s=::Palletizer")
         tags = [
             Tag(EMITTER, TagType.EVENT, address, of_type=OpcUaAddress(URI, f"i={self._types[0]}")),
             Tag(CASES, TagType.INT16, OpcUaField(URI, "Cases"), scale=Decimal(1)),
             Tag(SSCC, TagType.STRING, OpcUaField(URI, "SSCC")),
+            Tag(WEIGHT, TagType.FLOAT32, OpcUaField(URI, "Weight")),
+            Tag(ORDER, TagType.STRING, OpcUaField(URI, "Order")),
         ]
         reference = OpcUaSource(PLC, self.device.url, {"pv": URI}, timedelta(milliseconds=50))
-        return OpcUa(reference, tags, {RULE: SPEC}, SystemClock(), self.status)
+        return OpcUa(reference, tags, {RULE: spec}, SystemClock(), self.status)
 
     def unacknowledged(self) -> int:
         """Notifications that the server keeps for us."""
@@ -119,6 +129,24 @@ async def test_an_event_is_a_block_of_its_fields_and_its_time(plant: Palletizer,
     assert {tag: reading.value for tag, reading in block.values.items()} == {CASES: 40, SSCC: "P1"}
     assert all(reading.source_time is not None for reading in block.values.values())
     assert len(bytes.fromhex(block.event)) >= 8
+
+
+async def test_fields_say_the_order_and_a_weight(plant: Palletizer) -> None:
+    source = plant.source(WEIGHED)
+    consumer = Consumer(source)
+    await consumer.until(lambda: consumer.of(Block))
+    await plant.emit("D1", weight=12.7, order="4711")
+    await heard_so_many(consumer, 1)
+    await commit(consumer, heard(consumer)[0])
+    await plant.emit("D2", weight=float("nan"), order="")
+    await heard_so_many(consumer, 2)
+    await consumer.end()
+    await source.close()
+
+    weighed, faulty = heard(consumer)
+    said = {tag: reading.value for tag, reading in weighed.values.items()}
+    assert said == {WEIGHT: Decimal("12.7"), SSCC: "D1", ORDER: "4711"}
+    assert (faulty.values[WEIGHT].quality, faulty.values[ORDER].value) == (Quality.BAD, "")
 
 
 async def test_events_of_another_type_are_not_heard(plant: Palletizer, consumer: Consumer) -> None:

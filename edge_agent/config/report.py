@@ -34,11 +34,12 @@ class Report:
         """An error at the value of `path`, or at its key."""
         self.findings.error(locate(self.root, path, key=key), code, message, suggestion)
 
-    def not_run(self, path: Path, code: Code, what: str) -> None:
-        """Valid, but not run by this version."""
+    def not_run(self, path: Path, code: Code, what: str, instead: str) -> None:
+        """Valid, but not run by this version; what to do instead."""
         self.left_out.add(path[:2])
         message = f"valid, but not run by this version: {what}"
-        self.findings.warning(locate(self.root, path), code, message, "`run` refuses the map until this is taken out")
+        advice = f"{instead}; `run` refuses the map until this is taken out"
+        self.findings.warning(locate(self.root, path), code, message, advice)
 
     def attempt(self, path: Path, parse: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
         """The parsed value; where it is unfit, None and an error."""

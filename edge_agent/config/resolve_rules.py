@@ -50,6 +50,17 @@ RUN_EVENTS = {
     "sampled": EventType.SAMPLED,
 }
 """The events of rules that this version books."""
+_NOT_RUN = {
+    "received": (
+        "a receipt needs its reference document, and no signal says that",
+        "leave it to the system that receives against the document, and begin with what is `moved` from there",
+    ),
+    "adjusted": (
+        "an adjustment needs a count and a reason, and no signal says them",
+        "count in the system of record of that location; `edge-agent correct` reverses what was booked wrongly",
+    ),
+}
+"""Those that it does not (events.md, Types): why not, and what to do instead."""
 _SIDES: dict[str, frozenset[str]] = {
     "consumed": frozenset({"from"}),
     "produced": frozenset({"to"}),
@@ -92,7 +103,7 @@ def _rule(name: str, section: RuleSection, world: World) -> Rule | None:
     found = _signal(section, material, world, path)
     event = RUN_EVENTS.get(section.event)
     if event is None:
-        world.report.not_run((*path, "event"), Code.NOT_RUN_EVENT, "this event")
+        world.report.not_run((*path, "event"), Code.NOT_RUN_EVENT, *_NOT_RUN[section.event])
     if material is None or found is None or cadence is None or event is None:
         return None
     signal, factor, source_unit = found

@@ -92,7 +92,9 @@ def test_warnings_alone_are_no_failure_unless_strict(
     path.write_text(full_line.replace("event: consumed", "event: adjusted", 1))
     lenient = checked(run, app, path)
     assert lenient.exit_code == 0
-    assert "warning EA-1906 valid, but not run by this version: this event" in lenient.stdout
+    assert (
+        "warning EA-1906 valid, but not run by this version: an adjustment needs a count and a reason" in lenient.stdout
+    )
     assert lenient.stdout.endswith(f"{path}: ok, 12 tags, 4 rules\n")
     assert checked(run, app, path, "--strict").exit_code == 3
 

@@ -105,13 +105,19 @@ def test_these_events_are_run(tmp_path: Path, event: str) -> None:
     assert loaded.tag_map.rules["agv_out"].event is EventType(f"material.{event}")
 
 
-@pytest.mark.parametrize("event", ["received", "adjusted"])
-def test_these_are_not(tmp_path: Path, event: str) -> None:
+@pytest.mark.parametrize(
+    ("event", "why", "instead"),
+    [("received", "its reference document", "receives against the document"), ("adjusted", "a reason", "count in")],
+)
+def test_these_are_not(tmp_path: Path, event: str, why: str, instead: str) -> None:
     side = "to: WH-01"
     text = spoken_text().replace("    from: L3-OUT\n    to: WH-01\n    order: mes", f"    {side}\n    order: mes")
     head, _, tail = text.partition("  agv_out:")
     loaded = _loaded(tmp_path, f"{head}  agv_out:{tail.replace('event: moved', f'event: {event}', 1)}")
-    assert [finding.code.value for finding in loaded.unsupported] == ["EA-1906"]
+    (finding,) = loaded.unsupported
+    assert (finding.code.value, why in finding.message) == ("EA-1906", True)
+    assert finding.suggestion is not None
+    assert instead in finding.suggestion
 
 
 _SAID = """    event: moved

@@ -222,7 +222,10 @@ def test_a_rules_words_and_where_their_defaults_come_from(bottling_line: str, lo
 @pytest.mark.parametrize(
     ("edit", "what"),
     [
-        (("event: consumed", "event: adjusted"), "this event"),
+        (
+            ("event: consumed", "event: adjusted"),
+            "an adjustment needs a count and a reason, and no signal says them",
+        ),
     ],
 )
 def test_what_this_version_does_not_run_is_said_and_left_out(

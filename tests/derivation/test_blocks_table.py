@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
@@ -12,10 +13,17 @@ import pytest
 
 from edge_agent.config.conditions import condition
 from edge_agent.config.signals import Handshake, Kind
-from edge_agent.config.tagmap import CutAt, LotWay, Rule
+from edge_agent.config.tagmap import Arrival, CutAt, LotWay, Rule
+from edge_agent.derivation import confirming
+from edge_agent.derivation.booking import Books
+from edge_agent.derivation.confirming import HandshakeRule
+from edge_agent.derivation.context import Attribution
 from edge_agent.model.confirmation import Block, Result
-from edge_agent.model.movement import LineState
+from edge_agent.model.movement import Line, LineState
 from edge_agent.model.reading import Quality, Scalar, TagRef
+from edge_agent.sources.handshake_ring import slot
+from tests.derivation.confirming_plant import Talk, confirmed
+from tests.derivation.handshake_world import SLOTS, BitsPlc, Plc, RingPlc, World, rule_of
 from tests.derivation.plant import CASES, EVERY_MINUTE, ORDER, PCS, SSCC, Bench, handshake
 
 SAYS, WHO, LOT = (TagRef("plc", name) for name in ("says", "who", "lot"))
@@ -37,7 +45,7 @@ def weighed(grain: Decimal = Decimal("0.000001"), raw: Fraction = Fraction(1), *
     return replace(rule, signal=replace(rule.signal, grain=grain, rounded=True))
 
 
-class Floor(Bench):
+class Floor(Talk):
     """A bench whose PLC shows whole blocks."""
 
     def shows(self, number: int, order: Scalar | None = "A", ack: int | None = None, **about: Any) -> Floor:
@@ -186,6 +194,77 @@ def test_the_next_orders_block_cuts_what_the_order_before_has_left() -> None:
     assert [(line.key.order, line.key.container) for line in event.lines] == [("A", "P1"), ("A", "P2")]
 
 
+def test_a_departure_says_the_order_that_arrives() -> None:
+    there = confirmed("there", arrival=Arrival("pallet_out", timedelta(hours=4)))
+    floor = Floor(pallets(departs=True), there).shows(1, "A").shows(2, "B")
+    floor.confirm("2", rule="there", order="C").confirm("1", rule="there")
+
+    assert [(one.key.container, one.key.order) for one in _moved(floor)] == [("P2", "B"), ("P1", "A")]
+
+
+def _moved(floor: Floor) -> list[Line]:
+    return [line for event in floor.material_events() for line in event.lines]
+
+
+def _order_of(pallet: str) -> str:
+    """Three pallets to an order."""
+    return f"O{int(pallet.removeprefix('P')) // 3}" if pallet else ""
+
+
+class OrderBits(BitsPlc):
+    """Its block says the order too."""
+
+    def scan(self) -> None:
+        super().scan()
+        self.memory[SAYS] = _order_of(str(self.memory[SSCC]))
+
+
+class OrderRing(RingPlc):
+    """Each entry says the order too."""
+
+    def scan(self) -> None:
+        super().scan()
+        for number in range(SLOTS):
+            self.memory[slot(SAYS, number)] = _order_of(str(self.memory.get(slot(SSCC, number), "")))
+
+
+def _astray(plc: Callable[[], Plc], kind: Kind, seed: int) -> set[str | None]:
+    """Pallets that a walk through kills, restarts and lost sessions has booked for another order than their own."""
+    rule = rule_of(kind, named=True)
+    assert isinstance(rule.signal, Handshake)
+    world = World(kind, seed, plc=plc(), rule=replace(rule, signal=replace(rule.signal, order=SAYS)))
+    world.walk(250)
+    lines = [mark.line for mark in world.agent.journal.lines.values() if mark.state is not LineState.IN_REVIEW]
+    assert lines
+    return {one.key.container for one in lines if one.key.order != _order_of(one.key.container or "")}
+
+
+WALKS = pytest.mark.parametrize(("plc", "kind"), [(OrderBits, Kind.BITS), (OrderRing, Kind.RING)])
+
+
+@WALKS
+def test_through_kills_and_restarts_each_pallet_keeps_its_order(plc: Callable[[], Plc], kind: Kind) -> None:
+    assert [_astray(plc, kind, seed) for seed in range(15)] == [set()] * 15
+
+
+@WALKS
+def test_an_order_kept_from_the_block_before_goes_astray(
+    plc: Callable[[], Plc], kind: Kind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The planted bug: an order is taken over until a block says another one, one block late."""
+
+    def late(work: Books, one: HandshakeRule, block: Block) -> Attribution:
+        found = right(work, one, block)
+        if found.first.order is not None and (not seen or seen[-1][0] is not block):
+            seen.append((block, found))
+        return seen[-2][1] if len(seen) > 1 else found
+
+    right = confirming._whose
+    seen: list[tuple[Block, Attribution]] = []
+    monkeypatch.setattr(confirming, "_whose", late)
+    assert any(_astray(plc, kind, seed) for seed in range(15))
+
+
 # weights
 
 
@@ -239,9 +318,9 @@ def test_what_is_no_weight_fails_its_check(shown: Decimal | None) -> None:
 
 
 def test_a_weight_beyond_the_tags_range_fails_its_check() -> None:
-    floor = Floor(weighed(GRAM), ranges={CASES: (Decimal(0), Decimal(250))}).weighs(1, Decimal("250.0001"))
+    bench = Bench(weighed(GRAM), ranges={CASES: (Decimal(0), Decimal(250))}).block(1, 0, Decimal("250.0001"))
 
-    assert (floor.booked, floor.doubts()) == (0, [("failed-check", [0])])
+    assert (bench.booked, bench.doubts()) == (0, [("failed-check", [0])])
 
 
 def test_a_whole_number_that_no_event_can_carry_fails_its_check() -> None:

@@ -125,8 +125,8 @@ def test_what_a_block_says_is_known_from_there() -> None:
     made = tag_map()
     rule = made.rules["pallet_out"]
     assert isinstance(rule.signal, Handshake)
-    block = {part: TagRef("filler", f"pal_{part}") for part in ("order", "operator")}
-    says = replace(rule, signal=replace(rule.signal, **block))
+    order, operator = (TagRef("filler", f"pal_{part}") for part in ("order", "operator"))
+    says = replace(rule, signal=replace(rule.signal, order=order, operator=operator))
     renderer = Renderer(replace(made, rules={**made.rules, "pallet_out": says}), "1.0.0")
     pallet = line(Decimal(960), replace(key("pallet_out", container="P1"), operator="anna"))
     event = json.loads(render(EventDraft(EventType.MOVED, "critical", NOON, (pallet,)), renderer=renderer).payload)

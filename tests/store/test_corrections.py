@@ -141,7 +141,7 @@ async def test_what_cannot_be_corrected_is_refused(
 
 async def test_an_unpublishable_event_is_a_dead_letter_that_a_correction_settles(desk: Desk) -> None:
     event, dead = desk.events[1], DeadLetters(desk.database)
-    voided = Voided(event.source, 2, event.id, event.type, "00" * 32, "it has 70000 bytes")
+    voided = Voided(event.source, 2, event.id, event.type, "00" * 32, "it has 70000 bytes", "11" * 32)
     await desk.work.commit(Outcome(events=[EventDraft(EventType.VOIDED, OPS_STREAM, AT, about=voided)]), render, AT)
     assert await dead.status(desk.source, 2) == OPEN
     assert await dead.status(desk.source, 1) is None

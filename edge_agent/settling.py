@@ -7,6 +7,7 @@ Everything here asks the pipeline, so that it is committed like what the plant s
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -126,7 +127,8 @@ class Settling:
         """Account for an event that cannot be published, once: see `Void`."""
         if await self._dead.status(event.source, event.sequence) is not None:
             return
-        voided = Voided(event.source, event.sequence, event.id, event.type, sha256(event.payload), why)
+        prevhash = json.loads(event.payload)["prevhash"]
+        voided = Voided(event.source, event.sequence, event.id, event.type, sha256(event.payload), why, prevhash)
         now = self._clock.now().wall
         await self._pipeline.ask(Outcome(events=[EventDraft(EventType.VOIDED, OPS_STREAM, now, about=voided)]))
         await self._audit.append(

@@ -87,7 +87,11 @@ class Effects:
             raise Malformed("voided: not an object")
         target = self._of_same_agent(db, source, said.get("source"))
         sequence = read_number(said.get("sequence"), "sequence")
-        self._holes.void(db, target, sequence, read_hash(said.get("sha256"), "sha256"), (source.number, event.sequence))
+        sha256 = read_hash(said.get("sha256"), "sha256")
+        before = read_hash(said["prevhash"], "prevhash") if "prevhash" in said else None  # added to the contract later
+        self._holes.void(db, target, sequence, sha256, (source.number, event.sequence))
+        if before is not None and sequence > 1:
+            self._holes.claim(db, target, sequence - 1, before)
 
     def _snapshot(self, db: Db, source: Source, event: Event) -> None:
         part: Part = read_part(event.data)

@@ -16,6 +16,7 @@ Resend = Callable[[Sequence[StoredEvent]], Awaitable[int]]
 
 _CHUNK = 100
 _REMEMBERED = 1000
+_NAMED = 10
 
 
 class Found(Protocol):
@@ -40,6 +41,10 @@ class Shelf(Protocol):
 
     async def replay(self, source: str, first: int, last: int, limit: int) -> Found:
         """The stored events of `source` from `first` to `last`, at most `limit`."""
+        ...
+
+    async def unpublishable(self, source: str, first: int, last: int) -> frozenset[int]:
+        """Which of `first` to `last` no broker takes: a `sequence.voided` accounts for them."""
         ...
 
 
@@ -92,25 +97,36 @@ class Replaying:
         return None
 
     async def carry_out(self, command: Asked) -> Done:
-        """Send what there is, and say what is not there."""
+        """Send what there is, and say what is not there.
+
+        Of a range, what no broker takes is left out: it would end the session of all others (reliability.md, invariant
+        9). Asked for by itself it is sent.
+        """
         asked = command.replay
         last = min(asked.last, self._highest(asked.source))
         sent, found, missing = 0, 0, []
+        withheld: frozenset[int] = frozenset()
+        if asked.first < asked.last:
+            withheld = await self._shelf.unpublishable(asked.source, asked.first, last)
         at = asked.first
         while at <= last:
             events = (await self._shelf.replay(asked.source, at, last, _CHUNK)).events
             for event in events:
                 if event.sequence > at:
                     missing.append((at, event.sequence - 1))
+                if event.sequence in withheld:
+                    missing.append((event.sequence, event.sequence))
                 at = event.sequence + 1
             if not events:
                 missing.append((at, last))
                 break
-            found += len(events)
-            sent += await self._resend(events)
+            fit = [event for event in events if event.sequence not in withheld]
+            found += len(fit)
+            sent += await self._resend(fit)
         if last < asked.last:
             missing.append((max(last + 1, asked.first), asked.last))
-        reason = _reason(asked, last, found - sent, missing)
+        gone = [part for part in missing if part[0] not in withheld]
+        reason = _reason(asked, last, found - sent, gone, sorted(withheld))
         return Done({"sent": sent, "unavailable": missing, "reason": reason}, f"sent {sent}, unavailable {missing}")
 
     def _highest(self, source: str) -> int:
@@ -120,11 +136,16 @@ class Replaying:
         return self._shelf.delivered(stream) if stream is not None else HIGHEST
 
 
-def _reason(command: Replay, last: int, refused: int, missing: Sequence[tuple[int, int]]) -> str | None:
+def _reason(
+    command: Replay, last: int, refused: int, missing: Sequence[tuple[int, int]], withheld: Sequence[int]
+) -> str | None:
     """Why not everything was sent; None if everything was."""
     reasons = []
     if refused:
         reasons.append(f"the broker refused {refused}")
+    if withheld:
+        numbers = ", ".join(map(str, withheld[:_NAMED])) + (" and more" if len(withheld) > _NAMED else "")
+        reasons.append(f"no broker takes {numbers}: see sequence.voided, or ask for it alone")
     if any(first <= last for first, _ in missing):
         reasons.append("some are no longer, or never were, in the store")
     if last < command.last:

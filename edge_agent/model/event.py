@@ -81,7 +81,10 @@ class Entered:
 
 @value
 class Voided:
-    """An event that cannot be published: its number is accounted for, its bytes are kept (events.md, Types)."""
+    """An event that cannot be published: its number is accounted for, its bytes are kept (events.md, Types).
+
+    `sha256` is of its bytes, `prevhash` of those of the event before: the chain goes on through its number.
+    """
 
     source: str
     sequence: int
@@ -89,6 +92,7 @@ class Voided:
     type: str
     sha256: str
     reason: str
+    prevhash: str
 
 
 @value

@@ -93,7 +93,7 @@ class ReplayReply(_RangeSaid, Closed):
     unavailable: NotRequired[
         Annotated[
             list[Annotated[list[Number], Field(min_length=2, max_length=2)]],
-            Field(description="First and last of what is not there (any more, or yet)."),
+            Field(description="First and last of what is not there (any more, or yet), or is voided."),
         ]
     ]
     reason: Annotated[str | None, Field(description="null: all was sent. Else why not; `refused: …`: nothing was.")]

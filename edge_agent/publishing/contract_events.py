@@ -177,13 +177,14 @@ class EventReversed(Booked, Scrap):
 
 
 class Voided(Closed):
-    """An event that cannot be published, and the SHA-256 of its bytes."""
+    """An event that cannot be published, and the SHA-256 of its bytes; `prevhash` proves the event before it."""
 
     source: SourceUrn
     sequence: Sequence
     id: EventId
     type: CloudEventsType
     sha256: Sha256
+    prevhash: NotRequired[Sha256]
     reason: Text
 
 

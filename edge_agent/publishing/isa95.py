@@ -273,5 +273,6 @@ def _voided(voided: Voided) -> form.Voided:
         "id": voided.id,
         "type": voided.type,
         "sha256": voided.sha256,
+        "prevhash": voided.prevhash,
         "reason": voided.reason,
     }

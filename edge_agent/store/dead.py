@@ -17,6 +17,8 @@ OPEN, SENT, CORRECTED = "open", "sent", "corrected"
 _PUT = f"INSERT OR REPLACE INTO dead ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)"  # noqa: S608 - fixed text
 _ONE = f"{SELECT} WHERE stream = (SELECT id FROM stream WHERE source = ?) AND sequence = ?"  # noqa: S608 - fixed text
 
+_WITHIN = f"{SELECT} WHERE stream = (SELECT id FROM stream WHERE source = ?) AND sequence BETWEEN ? AND ?"  # noqa: S608 - fixed text
+
 
 class DeadLetters:
     """The running agent's view."""
@@ -48,6 +50,13 @@ async def _one(connection: Connection, source: str, sequence: int) -> tuple[Any,
     async with connection.execute(_ONE, (source, sequence)) as cursor:
         row = await cursor.fetchone()
     return None if row is None else dead_row(row)
+
+
+async def unsent_within(connection: Connection, source: str, first: int, last: int) -> frozenset[int]:
+    """Which of `first` to `last` of `source` no broker has taken, corrected or not. Raises StoreCorrupt."""
+    async with connection.execute(_WITHIN, (source, first, last)) as cursor:
+        letters = [dead_row(row) for row in await cursor.fetchall()]
+    return frozenset(int(letter[1]) for letter in letters if letter[4] != SENT)
 
 
 def dead_row(row: Any) -> tuple[Any, ...]:

@@ -11,6 +11,7 @@ from typing import Any
 import aiosqlite
 
 from edge_agent.model.event import StoredEvent, source_urn
+from edge_agent.store import dead
 from edge_agent.store.anchor import Vouched
 from edge_agent.store.database import Database
 from edge_agent.store.rows import checked, from_text, sha256
@@ -142,6 +143,14 @@ class Outbox:
             StoreCorrupt: a row does not match its hash.
         """
         return Replay(await self._events(source, first, last, limit))
+
+    async def unpublishable(self, source: str, first: int, last: int) -> frozenset[int]:
+        """Which of `first` to `last` of `source` no broker takes, until a person's retry has reached one.
+
+        Raises:
+            StoreCorrupt: a row does not match its hash.
+        """
+        return await self._database.transaction(lambda connection: dead.unsent_within(connection, source, first, last))
 
     async def oldest_undelivered(self, stream: str) -> datetime | None:
         """When the oldest event not yet acknowledged was recorded."""

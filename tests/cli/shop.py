@@ -72,7 +72,8 @@ class Shop:
 
     async def void(self, event: StoredEvent, reason: str) -> None:
         """No broker takes the event."""
-        about = Voided(event.source, event.sequence, event.id, event.type, sha256(event.payload), reason)
+        before = json.loads(event.payload)["prevhash"]
+        about = Voided(event.source, event.sequence, event.id, event.type, sha256(event.payload), reason, before)
         draft = EventDraft(EventType.VOIDED, OPS_STREAM, AT, about=about)
         await self.work.commit(Outcome(events=[draft]), render, LATER)
 

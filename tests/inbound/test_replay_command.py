@@ -112,6 +112,33 @@ async def test_pruned_sequences_are_unavailable(desk: Desk) -> None:
     assert (none["sent"], none["unavailable"]) == (0, [[1, 20]])
 
 
+async def test_what_no_broker_takes_is_left_out_of_a_range_and_sent_where_asked_for_alone(desk: Desk) -> None:
+    await desk.deliver("routine", 130)
+    desk.outbox.pruned["routine"] = 2
+    desk.outbox.dead = {("routine", 7), ("routine", 101), ("critical", 5), ("routine", 130)}
+    desk.ask(_ask(1, 120))
+    desk.ask(_ask(7, 7))
+    ranged, alone = await desk.answers(2)
+
+    assert ranged["unavailable"] == [[1, 2], [7, 7], [101, 101]]
+    assert ranged["sent"] == 120 - 4
+    assert "no broker takes 7, 101: see sequence.voided" in ranged["reason"]
+    assert "no longer" in ranged["reason"]
+    assert (alone["sent"], alone["unavailable"], alone["reason"]) == (1, [], None)
+    wanted = [n for n in range(3, 121) if n not in {7, 101}]
+    assert [event.sequence for event in desk.resent] == [*wanted, 7]
+
+
+async def test_a_range_of_which_no_broker_takes_anything_sends_nothing(desk: Desk) -> None:
+    await desk.deliver("routine", 5)
+    desk.outbox.dead = {("routine", 2), ("routine", 3)}
+    desk.ask(_ask(2, 3))
+    (answer,) = await desk.answers(1)
+
+    assert (answer["sent"], answer["unavailable"], desk.resent) == (0, [[2, 2], [3, 3]], [])
+    assert "no longer" not in answer["reason"]
+
+
 async def test_what_is_not_delivered_yet_comes_by_itself(desk: Desk) -> None:
     await desk.deliver("routine", 5)
     desk.outbox.add("routine", 5)

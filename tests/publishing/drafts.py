@@ -127,6 +127,7 @@ _voided = st.builds(
     id=st.uuids(version=5).map(str),
     type=st.sampled_from(EventType).map("io.edgeagent.{}.v1".format),
     sha256=_sha256,
+    prevhash=_sha256,
     reason=_text,
 )
 _figures = st.dictionaries(st.sampled_from(Figure), _quantity, max_size=4)

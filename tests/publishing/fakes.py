@@ -28,6 +28,8 @@ class MemoryOutbox:
         self.marks: list[dict[str, int]] = []
         self.anchors = 0
         self.pruned = dict.fromkeys(streams, 0)
+        self.dead: set[tuple[str, int]] = set()
+        """(stream, sequence) of what no broker takes."""
         self._delivered = dict.fromkeys(streams, 0)
         self._anchored = dict.fromkeys(streams, 0)
         self._rendered: dict[str, Iterator[StoredEvent]] = {stream: stored_events(stream) for stream in streams}
@@ -80,6 +82,10 @@ class MemoryOutbox:
     async def oldest_undelivered(self, stream: str) -> datetime | None:
         waiting = self.events[stream][self._delivered[stream] :]
         return waiting[0].recorded if waiting else None
+
+    async def unpublishable(self, of: str, first: int, last: int) -> frozenset[int]:
+        await asyncio.sleep(0)
+        return frozenset(n for stream, n in self.dead if of == source(stream) and first <= n <= last)
 
     async def replay(self, of: str, first: int, last: int, limit: int) -> Answer:
         await asyncio.sleep(0)

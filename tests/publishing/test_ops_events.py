@@ -64,7 +64,9 @@ def test_a_decision_is_an_event_of_its_own(verdict: Verdict, candidate: int | No
 
 
 def test_a_voided_number_is_accounted_for() -> None:
-    voided = Voided(source("routine"), 17, CAUSE, "io.edgeagent.material.consumed.v1", "ab" * 32, "too large")
+    voided = Voided(
+        source("routine"), 17, CAUSE, "io.edgeagent.material.consumed.v1", "ab" * 32, "too large", "cd" * 32
+    )
     made = render(_draft(EventType.VOIDED, voided))
 
     assert data_of(_draft(EventType.VOIDED, voided))["voided"] == {
@@ -73,6 +75,7 @@ def test_a_voided_number_is_accounted_for() -> None:
         "id": CAUSE,
         "type": "io.edgeagent.material.consumed.v1",
         "sha256": "ab" * 32,
+        "prevhash": "cd" * 32,
         "reason": "too large",
     }
     assert made.topic.endswith("/_ops/voided")

@@ -166,8 +166,8 @@ class AgentLog:
         where = stream or original.source.rpartition(":")[2]
         return self.put("event.reversed", "_material/reversed", data, where, **(envelope or {}))
 
-    def void(self, lost: Sent, *, stream: str = "ops") -> Sent:
-        """`lost` cannot be published."""
+    def void(self, lost: Sent, *, stream: str = "ops", prevhash: bool = True) -> Sent:
+        """`lost` cannot be published; what earlier agents say has no `prevhash`."""
         self.unpublishable.add((lost.source, lost.sequence))
         said = {
             "source": lost.source,
@@ -177,6 +177,8 @@ class AgentLog:
             "sha256": lost.sha256,
             "reason": "the broker closes the connection over it",
         }
+        if prevhash:
+            said["prevhash"] = json.loads(lost.payload)["prevhash"]
         return self.put("sequence.voided", "_ops/voided", {"voided": said}, stream)
 
     def snapshot(self, *, parts: int = 1) -> list[Sent]:

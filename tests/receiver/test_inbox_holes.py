@@ -175,7 +175,7 @@ def test_requests_are_small_and_ever_more_seldom(plant: Plant, log: AgentLog) ->
 def test_an_event_before_a_voided_number_is_proven_by_coming_again(store: Store, log: AgentLog) -> None:
     plant = Plant(store, log, prove=True)
     first, lost, third = (log.consumed() for _ in range(3))
-    plant.deliver(changed(first), changed(first), log.void(lost), third, log.heartbeat())
+    plant.deliver(changed(first), changed(first), log.void(lost, prevhash=False), third, log.heartbeat())
     plant.step(0.1)
     assert plant.ledger.calls == []
 
@@ -185,11 +185,41 @@ def test_an_event_before_a_voided_number_is_proven_by_coming_again(store: Store,
     assert plant.open_discrepancies() == []
 
 
+def test_an_event_before_a_voided_number_is_proven_by_what_voids_it(store: Store, log: AgentLog) -> None:
+    plant = Plant(store, log, prove=True)
+    first, lost, third = (log.consumed() for _ in range(3))
+    plant.deliver(first, log.void(lost), third, log.heartbeat())
+    plant.settle(5)
+
+    assert plant.states(log) == {1: "accepted", 3: "accepted"}
+    assert [name for name, _ in log.commands if name == "replay"] == []
+
+
+def test_a_change_before_a_voided_number_is_known(plant: Plant, log: AgentLog) -> None:
+    first, lost, third = (log.consumed() for _ in range(3))
+    plant.deliver_all([changed(first), log.void(lost), third])
+    plant.settle(5)
+
+    assert plant.ledger.contents == {sent.id: sent.payload for sent in (first, third)}
+
+
+def test_a_voided_number_that_names_a_wrong_one_before_it_is_overruled(plant: Plant, log: AgentLog) -> None:
+    first, lost, third = (log.consumed() for _ in range(3))
+    void = log.void(lost)
+    spoilt = (void.topic, void.payload.replace(first.sha256.encode(), first.sha256[::-1].encode()))
+    assert spoilt[1] != void.payload
+    plant.deliver_all([first, spoilt, third, log.heartbeat()])
+    plant.settle(60)
+
+    assert plant.states(log) == {1: "accepted", 3: "accepted"}
+    assert plant.ledger.contents == {sent.id: sent.payload for sent in (first, third)}
+
+
 def test_an_event_that_nobody_can_prove_or_deny_any_more_is_posted(store: Store, log: AgentLog) -> None:
     plant = Plant(store, log, prove=True)
     first, lost, third = (log.consumed() for _ in range(3))
     log.gone.add((log.source(), 1))
-    plant.deliver(first, log.void(lost), third, log.heartbeat())
+    plant.deliver(first, log.void(lost, prevhash=False), third, log.heartbeat())
     plant.settle(20)
 
     assert plant.states(log) == {1: "accepted", 3: "accepted"}
@@ -201,7 +231,7 @@ def test_a_changed_heartbeat_about_an_event_before_a_voided_number_is_overruled(
     topic, payload = log.heartbeat()
     plant.deliver(first, (topic, payload.replace(first.sha256.encode(), first.sha256[::-1].encode())))
     lost = log.consumed()
-    plant.deliver(log.void(lost), log.heartbeat())
+    plant.deliver(log.void(lost, prevhash=False), log.heartbeat())
 
     plant.settle(60)
 

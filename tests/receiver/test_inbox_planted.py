@@ -11,12 +11,13 @@ from edge_agent_receiver import sql
 from edge_agent_receiver.acks import Acks
 from edge_agent_receiver.arrivals import Arrivals
 from edge_agent_receiver.chain import Chain
-from edge_agent_receiver.event import HIGHEST
+from edge_agent_receiver.effects import Effects
+from edge_agent_receiver.event import HIGHEST, Event
 from edge_agent_receiver.gaps import Gaps
 from edge_agent_receiver.reversals import Reversals, Turn, Verdict
 from edge_agent_receiver.snapshots import Snapshots
 from edge_agent_receiver.sources import Source
-from edge_agent_receiver.store import Store
+from edge_agent_receiver.store import Db, Store
 from tests.receiver import (
     test_inbox_answers,
     test_inbox_chain,
@@ -93,6 +94,16 @@ def forgets_what_was_voided(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(sql, "VOIDED_BY_REVERSAL", sql.VOIDED_BY_REVERSAL + " AND 1 = 0")
 
 
+def forgets_what_stood_before_a_voided_number(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Effects, "_voided", _voids_alone)
+
+
+def _voids_alone(self: Effects, db: Db, source: Source, event: Event) -> None:
+    said = event.data["voided"]
+    target = self._of_same_agent(db, source, said["source"])
+    self._holes.void(db, target, said["sequence"], said["sha256"], (source.number, event.sequence))
+
+
 def prunes_what_is_on_its_way(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Gaps, "_gone_up_to", lambda *_: HIGHEST)
 
@@ -126,6 +137,7 @@ CAUGHT: dict[Planted, Scenario] = {
     forgets_what_was_not_confirmed: test_inbox_answers.test_lost_answers_are_sent_again_unchanged_until_confirmed,
     posts_every_reversal: test_inbox_reversals.test_the_original_was_rejected_so_nothing_is_posted,
     forgets_what_was_voided: test_inbox_reversals.test_the_original_was_voided_by_the_agent_and_comes_later,
+    forgets_what_stood_before_a_voided_number: test_inbox_holes.test_a_change_before_a_voided_number_is_known,
     prunes_what_is_on_its_way: test_inbox_holes.test_what_is_not_brought_to_the_broker_yet_is_not_pruned,
     compares_at_once: test_inbox_snapshots.test_it_is_compared_at_the_watermark_whatever_comes_before_and_after,
     publishes_per_snapshot: test_inbox_snapshots.test_a_difference_is_published_once_per_change_and_closed,

@@ -141,16 +141,27 @@ async def test_what_cannot_be_corrected_is_refused(
 
 async def test_an_unpublishable_event_is_a_dead_letter_that_a_correction_settles(desk: Desk) -> None:
     event, dead = desk.events[1], DeadLetters(desk.database)
-    voided = Voided(event.source, 2, event.id, event.type, "00" * 32, "it has 70000 bytes")
+    voided = Voided(event.source, 2, event.id, event.type, "00" * 32, "it has 70000 bytes", "11" * 32)
     await desk.work.commit(Outcome(events=[EventDraft(EventType.VOIDED, OPS_STREAM, AT, about=voided)]), render, AT)
     assert await dead.status(desk.source, 2) == OPEN
     assert await dead.status(desk.source, 1) is None
+    assert await desk.outbox.unpublishable(desk.source, 1, 10**18) == {2}
+    assert await desk.outbox.unpublishable(desk.source, 3, 9) == set()
     overdue = await AnswerBook(desk.database).overdue(AT + timedelta(days=1))
     assert [(one.sequence, one.last, one.count) for one in overdue] == [(1, 3, 2)], "nobody owes an answer to it"
     await desk.ask(2, None)
     assert len(await desk.make()) == 1, "at once: nobody can answer what could not be published"
     assert await dead.status(desk.source, 2) == CORRECTED
     assert (await desk.states())[1] == "corrected"
+    assert await desk.outbox.unpublishable(desk.source, 1, 3) == {2}, "no broker takes its bytes for that"
+
+
+async def test_an_unpublishable_event_that_a_retry_has_sent_is_like_any_other(desk: Desk) -> None:
+    event, dead = desk.events[1], DeadLetters(desk.database)
+    voided = Voided(event.source, 2, event.id, event.type, "00" * 32, "it has 70000 bytes", "11" * 32)
+    await desk.work.commit(Outcome(events=[EventDraft(EventType.VOIDED, OPS_STREAM, AT, about=voided)]), render, AT)
+    await dead.sent(desk.source, 2)
+    assert await desk.outbox.unpublishable(desk.source, 1, 3) == set()
 
 
 async def test_only_what_is_settled_is_pruned(desk: Desk) -> None:

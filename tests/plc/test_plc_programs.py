@@ -25,7 +25,7 @@ DIALECTS = {"siemens": "scl", "beckhoff": "st", "codesys": "st"}
 NUMBER = TagRef("plc", "number")
 SIZE = 64
 WALKS, STEPS = 12, 250
-NO_PLC_FAULT = frozenset({"withdraw", "save", "clear", "stale"})
+NO_PLC_FAULT = frozenset({"withdraw", "save", "clear", "stale", "forget"})
 """These programs never take a request back, and keep what they hold."""
 
 
@@ -100,7 +100,10 @@ def test_against_the_agent_every_movement_is_booked_once(dialect: str, name: str
         world.walk(STEPS, NO_PLC_FAULT)
         journal = world.agent.journal
         assert [mark.line.key.container for mark in journal.lines.values()] == plc.moved
-        assert (journal.reviews, [gap for gap in journal.gaps if gap.maximum is None]) == ({}, [])
+        gaps = [gap.message for gap in journal.gaps if gap.maximum is None]
+        # one that restarts before its first movement may have begun anew: nothing tells, so that is said, once
+        assert (journal.reviews, [one for one in gaps if "after number 0 and before number 1 " not in one]) == ({}, [])
+        assert len(gaps) <= 1
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)

@@ -97,7 +97,7 @@ def _shift() -> list[Line]:
         *(read(10, "pal_seq", 1), read(10, "pal_ack", 0), read(10, "pal_cases", 4), read(10, "pal_sscc", "A")),
         *lost,
         *(read(40, "bottles_out", 3), read(41, "preforms_in", 200), read(60, "order_no", "4712")),
-        *(read(90, "preforms_in", 700), read(90, "pal_seq", 3)),
+        *(read(90, "preforms_in", 700), read(90, "pal_sscc", "B"), read(90, "pal_seq", 3)),
     ]
 
 

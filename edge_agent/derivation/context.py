@@ -158,16 +158,20 @@ def at(history: Sequence[tuple[T, datetime]], moment: datetime) -> T | None:
     return next((found for found, since in reversed(history) if since <= moment), None)
 
 
-def settings_in(rule: Rule, state: State, since: datetime, until: datetime) -> Within:
+def settings_in(
+    rule: Rule, state: State, since: datetime, until: datetime, ran: tuple[datetime, datetime] | None = None
+) -> Within:
     """The settings that were so in (since, until]; a change exactly at `until` happened before the count was read.
 
+    Conditions are asked of the interval `ran`, where that is another one.
     Operator and the lot that is made are remarked where they are known; nothing waits for them.
     """
     begin, unknown, former = Setting(), None, None
     changes: list[tuple[datetime, str, Any]] = []
     for part, history, lag in _tracks(rule, state):
-        before = [found for found, moment in history if moment + lag <= since]
-        during = [(moment + lag, part, found) for found, moment in history if since < moment + lag <= until]
+        start, end = ran if ran is not None and part == "runs" else (since, until)
+        before = [found for found, moment in history if moment + lag <= start]
+        during = [(moment + lag, part, found) for found, moment in history if start < moment + lag <= end]
         if before:
             begin = begin._replace(**{part: before[-1]})
             former = next((truth for truth in reversed(before) if truth is not None), None) if part == "runs" else None

@@ -76,7 +76,7 @@ def _still_signed(state: CounterState, after: CounterState) -> CounterState:
     """The reset that an order, shift or day may bring can still come, until it has expired."""
     if after.epoch != state.epoch or not state.reset_signs:
         return after
-    return replace(after, reset_signs=state.reset_signs, due=state.due)
+    return replace(after, reset_signs=state.reset_signs, due=state.due, latest=state.latest)
 
 
 def settle(counter: Counter, unproven: Unproven, state: CounterState, now: Instant) -> Decided:

@@ -115,8 +115,10 @@ def _decide_fallen(counter: Counter, state: CounterState, seen: Observation, roo
     ways = [_preset_way(state, "was restored or preset")]
     if way.counts == ways[0].counts > 0:
         ways = [way]
-    elif way.counts > 0:
+    elif way.counts > 0 or (way.counts < 0 and counter.is_both_ways):
         ways.append(way)
+    if counter.is_both_ways:
+        ways.append(Way(seen.raw - state.last_raw, "ran back that fast"))
     if wrap is not None:
         ways.append(Way(wrap, "wrapped"))
     return _doubt(counter, state, seen, Cause.FELL, ways=ways, message=message)
@@ -149,7 +151,7 @@ def _turns(counter: Counter, first: int, room: Decimal | None, why: str) -> list
 def _reset_way(counter: Counter, state: CounterState, seen: Observation, room: Decimal | None) -> Way:
     """A reset as a candidate, with what the last total says of before, where it can be believed."""
     if counter.is_both_ways and seen.raw < counter.resets_to:
-        return Way(0, f"was reset and ran {since_reset(counter, seen.raw)} the other way since", Kind.RESET)
+        return Way(-since_reset(counter, seen.raw), "was reset and ran the other way since", Kind.RESET)
     total = total_since(counter, state, seen, room)
     if total is not None:
         return Way(total, "was reset, by the last total", Kind.RESET)
@@ -183,8 +185,8 @@ def _doubt(
     resets = [way.counts for way in ways if way.kind is Kind.RESET]
     if not resets or not state.reset_signs or cause is Cause.RESTORED:
         return begun, (found,)
-    least = min(resets)
-    most = left_over(room_in(counter, seen.elapsed), least)
+    least = max(min(resets), 0)
+    most = left_over(room_in(counter, seen.elapsed), abs(min(resets)))
     if most == 0:
         return begun, (found,)
     why = f"if it was reset ({', '.join(state.reset_signs)}): what ran before the reset was not seen"

@@ -22,7 +22,7 @@ from edge_agent.derivation.counter_terms import (
     reached,
     since_reset,
 )
-from edge_agent.derivation.findings import Finding, Hole
+from edge_agent.derivation.findings import Delta, Finding, Hole
 from edge_agent.model.movement import Cause, Flag
 from edge_agent.model.reading import Instant
 from edge_agent.model.signal_state import CounterState, FinalTotal
@@ -33,18 +33,17 @@ _INSTANT = timedelta(microseconds=1)
 def with_sign(counter: Counter, state: CounterState, sign: str, due: datetime | None = None) -> CounterState:
     """Remember a sign of a reset, where the counter's `resets` lists what caused it.
 
-    `due` is when the order, shift or day changed: the latest, but none that comes while a value is held, for that fell
-    before.
+    `due` is when the order, shift or day changed. Of several changes any may have reset it; one that follows another
+    within two sampling periods takes its place.
     """
     cause = Resets.RESTART.value if sign in (RESTART, SESSION) else sign
     if sign != EPOCH_TAG and cause not in counter.resets:
         return state
-    later = due if state.due is None or due is None else max(state.due, due)
-    if state.hold is not None:
-        later = state.due or due
-    if sign in state.reset_signs:
-        return state if later == state.due else replace(state, due=later)
-    return replace(state, reset_signs=(*state.reset_signs, sign), due=later or state.due)
+    dues = [one for one in (state.due, state.latest, due) if one is not None]
+    if dues:
+        first, latest = min(dues), max(dues)
+        state = replace(state, due=latest if latest - first <= 2 * counter.sampling else first, latest=latest)
+    return state if sign in state.reset_signs else replace(state, reset_signs=(*state.reset_signs, sign))
 
 
 def is_due(state: CounterState, time: datetime) -> bool:
@@ -55,9 +54,10 @@ def is_due(state: CounterState, time: datetime) -> bool:
 def expired(counter: Counter, state: CounterState, time: datetime) -> CounterState:
     """Without the signs of an order, shift or day that changed longer ago than `settle`: it has not reset by then."""
     grace = counter.settle + counter.sampling
-    if state.due is None or state.hold is not None or time - state.due <= grace:
+    if state.latest is None or state.hold is not None or time - state.latest <= grace:
         return state
-    return replace(state, reset_signs=tuple(sign for sign in state.reset_signs if sign not in TIMED), due=None)
+    signs = tuple(sign for sign in state.reset_signs if sign not in TIMED)
+    return replace(state, reset_signs=signs, due=None, latest=None)
 
 
 def with_final(state: CounterState, counts: int, written: datetime | None, at: Instant) -> CounterState:
@@ -86,10 +86,9 @@ def reset(counter: Counter, state: CounterState, seen: Observation, room: Decima
     """A reset: a new epoch from where it begins; what ran before is exact by the last total, or a hole with bounds."""
     since = since_reset(counter, seen.raw)
     if not {RESTART, SESSION}.isdisjoint(state.reset_signs):
-        state = replace(state, due=None)  # when the device restarted nobody knows
-    changed = max(state.due, state.last_time) if state.due is not None else None
-    settled = replace(seen, time=max(seen.time, changed or seen.time))
+        state = replace(state, due=None, latest=None)  # when the device restarted nobody knows
     shown = reached(state, seen)
+    came = _came_with(counter, state, shown)
     before = replace(seen, time=shown if state.due is None else min(state.due, shown) - _INSTANT)
     found = _found_before(counter, state, before, room, since)
     begun = replace(
@@ -98,11 +97,31 @@ def reset(counter: Counter, state: CounterState, seen: Observation, room: Decima
         first_raw=counter.resets_to,
         last_raw=counter.resets_to,
         wraps=int(seen.raw < counter.resets_to),
-        last_time=changed or state.last_time,
+        last_time=state.last_time if came is None else came[0],
         final=used(state),
     )
-    after, findings = book(counter, begun, settled, since, (Flag.RESET,))
-    return after, (*found, *findings)
+    if came is None:
+        after, findings = book(counter, begun, seen, since, (Flag.RESET,))
+        return after, (*found, *findings)
+    after, findings = book(counter, begun, replace(seen, time=max(seen.time, came[1])), since, (Flag.RESET,))
+    ran = (min(state.last_time, shown), shown)
+    booked = [replace(one, until=max(one.until, came[1]), ran=ran) for one in findings if isinstance(one, Delta)]
+    return after, (*found, *booked)
+
+
+def _came_with(counter: Counter, state: CounterState, shown: datetime) -> tuple[datetime, datetime] | None:
+    """Between when and when the order, shift or day changed that reset it; None where none did, or it restarted too.
+
+    It comes with the change, which may be told late. Of several changes any may have reset it, but for those that lie
+    two sampling periods before the value was shown and no more: then it was the latest.
+    """
+    if state.due is None or state.latest is None:
+        return None
+    first = max(state.due, state.last_time)
+    if state.due > shown:
+        return first, max(first, state.latest)
+    near = shown - first <= 2 * counter.sampling and first <= state.latest <= shown
+    return (state.latest, state.latest) if near else (first, first)
 
 
 def used(state: CounterState) -> FinalTotal | None:

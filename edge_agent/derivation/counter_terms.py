@@ -134,6 +134,7 @@ def settled_at(state: CounterState, seen: Observation) -> CounterState:
         last_time=seen.time,
         reset_signs=(),
         due=None,
+        latest=None,
         outage=False,
         skipped=0,
         restored=False,

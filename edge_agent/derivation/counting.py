@@ -18,9 +18,9 @@ from edge_agent.derivation.counter_terms import Observation, at_position
 from edge_agent.derivation.counter_turn import facing, turned
 from edge_agent.derivation.findings import Delta, Finding
 from edge_agent.derivation.pipe import is_open
-from edge_agent.derivation.posting import post
+from edge_agent.derivation.posting import moved_back, post
 from edge_agent.derivation.timetable import latest_of
-from edge_agent.model.movement import EventType, Flag
+from edge_agent.model.movement import Flag
 from edge_agent.model.outcome import EpochMark
 from edge_agent.model.reading import Instant, Link, Quality, Reading, TagRef
 from edge_agent.model.signal_state import CounterState, FinalTotal
@@ -222,13 +222,6 @@ class CounterRule:
     def _keep_changed(self, work: Books, before: CounterState, after: CounterState) -> None:
         if after != before:
             self._keep(work, after)
-
-
-def moved_back(rule: Rule) -> Rule:
-    """The movement that undoes the rule's: what was consumed returns to where it came from, what moved goes back."""
-    if rule.event is EventType.CONSUMED:
-        return replace(rule, event=EventType.RETURNED, from_=None, to=rule.from_)
-    return replace(rule, from_=rule.to, to=rule.from_)
 
 
 def _value(work: Books, spec: Counter, reading: Reading) -> int | Decimal | None:

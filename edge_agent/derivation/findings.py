@@ -13,7 +13,8 @@ from edge_agent.model.value import value
 class Delta:
     """Units that ran through the meter for certain, between two positions of one epoch.
 
-    `raw_before` and `raw_after` are what the device showed.
+    `raw_before` and `raw_after` are what the device showed. `ran` is the interval in which they ran, where it is not
+    `since` to `until`: what ran since a reset that the change of an order explains belongs to the order that came.
     """
 
     epoch: int
@@ -25,11 +26,15 @@ class Delta:
     raw_after: int | Decimal | str
     samples: int
     flags: tuple[Flag, ...] = ()
+    ran: tuple[datetime, datetime] | None = None
 
 
 @value
 class Doubt:
-    """A quantity that the evidence does not prove: candidates in raw units, each with its reason."""
+    """A quantity that the evidence does not prove: candidates in raw units, each with its reason.
+
+    One below zero ran the other way: it is of the movement that undoes the rule's.
+    """
 
     cause: Cause
     candidates: tuple[tuple[int, str], ...]

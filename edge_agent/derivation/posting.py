@@ -14,7 +14,7 @@ from edge_agent.derivation.booking import Books
 from edge_agent.derivation.context import Attribution, Setting, attribute, settings_in
 from edge_agent.derivation.findings import Delta, Doubt, Finding, Hole
 from edge_agent.derivation.pipe import advanced, came_out, entered, straddles_long, within_pipe
-from edge_agent.model.movement import Candidate, Cause, Evidence, Flag, Line
+from edge_agent.model.movement import Candidate, Cause, EventType, Evidence, Flag, Line
 from edge_agent.model.reading import Instant
 
 
@@ -59,13 +59,21 @@ def _evidence(delta: Delta, statuses: tuple[int, ...], flags: tuple[Flag, ...]) 
 
 
 def _whose(
-    work: Books, rule: Rule, span: tuple[datetime, datetime], brief: timedelta, ran: tuple[int, int | None]
+    work: Books,
+    rule: Rule,
+    span: tuple[datetime, datetime],
+    brief: timedelta,
+    units: tuple[int, int | None],
+    *,
+    ran: tuple[datetime, datetime] | None = None,
 ) -> Attribution:
-    """Whose is what ran in `span`: `ran` units at the least and the most (None: nothing bounds it)."""
+    """Whose is what ran in `span`: `units` at the least and the most (None: nothing bounds it)."""
     since, until = span
-    within, lasted = settings_in(rule, work.state, since, until), until - since
+    within, lasted = settings_in(rule, work.state, since, until, ran), until - since
+    if ran is not None:
+        lasted = max(lasted, ran[1] - ran[0])
     if rule.pipe:
-        state, (least, most) = work.rule(rule.name), ran
+        state, (least, most) = work.rule(rule.name), units
         reach = rule.pipe if most is None else most
         pipe = entered(rule, work.state, state.pipe, span, reach, brief=lasted <= brief)
         pairs = ((None, None),) if pipe is None else came_out(pipe, reach)
@@ -80,7 +88,7 @@ def _book(work: Books, rule: Rule, delta: Delta, proof: Evidence, brief: timedel
     """Book a certain quantity, unless it is open whose it is: then it is in review as a whole."""
     since, until = proof.first_time, proof.last_time
     raw = delta.to_position - delta.from_position
-    whose = _whose(work, rule, (since, until), brief, (raw, raw))
+    whose = _whose(work, rule, (since, until), brief, (raw, raw), ran=delta.ran)
     proof = replace(proof, flags=(*proof.flags, *whose.flags))
     line = work.line(rule, work.key(rule, whose.first, until), raw, proof)
     first_day = work.day(since).date
@@ -97,6 +105,16 @@ def _book(work: Books, rule: Rule, delta: Delta, proof: Evidence, brief: timedel
         work.review(rule, Cause.STRADDLED_DAY, ways, line, quantity_doubted=False, message=message)
     else:
         work.book(rule, line)
+
+
+def moved_back(rule: Rule) -> Rule:
+    """The movement that undoes the rule's: what was consumed returns to where it came from, what moved goes back."""
+    match rule.event:
+        case EventType.CONSUMED:
+            return replace(rule, event=EventType.RETURNED, from_=None, to=rule.from_)
+        case EventType.RETURNED:
+            return replace(rule, event=EventType.CONSUMED, from_=rule.to, to=None)
+    return replace(rule, from_=rule.to, to=rule.from_)
 
 
 def _doubtful(whose: Attribution) -> str:
@@ -128,7 +146,7 @@ def _named(whose: Attribution, setting: Setting) -> str:
 
 def _doubt(work: Books, rule: Rule, doubt: Doubt, proof: Evidence, brief: timedelta) -> None:
     """The quantity itself is open: every way it may have gone, for every order it may belong to."""
-    raws, span = [raw for raw, _ in doubt.candidates], (proof.first_time, proof.last_time)
+    raws, span = [max(raw, 0) for raw, _ in doubt.candidates], (proof.first_time, proof.last_time)
     whose = _whose(work, rule, span, brief, (min(raws), max(raws)))
     key = work.key(rule, whose.first, proof.last_time)
     if whose.cause is None and whose.first.runs is False:
@@ -139,12 +157,13 @@ def _doubt(work: Books, rule: Rule, doubt: Doubt, proof: Evidence, brief: timede
     line: Line = work.line(rule, key, 0, proof)
     ways: list[Candidate] = []
     for raw, why in doubt.candidates:
-        full = replace(line, quantity=exact(raw, rule.factor))
+        way = rule if raw >= 0 else moved_back(rule)
+        full = replace(line, key=work.key(way, whose.first, line.time), quantity=exact(abs(raw), rule.factor))
         if raw == 0 or whose.cause is None:
-            ways.append(Candidate(full.quantity, why, key))
+            ways.append(Candidate(full.quantity, why, full.key))
         else:
-            some = _ways(work, rule, whose, full)
-            ways += [replace(way, why=f"{why}, {way.why}") for way in some if way.quantity]
+            some = _ways(work, way, whose, full)
+            ways += [replace(one, why=f"{why}, {one.why}") for one in some if one.quantity]
     if not any(way.quantity == 0 for way in ways) and not all(setting.runs for setting in whose.settings):
         ways.append(Candidate(Decimal(0), "excluded, as its condition says", key))
     work.review(rule, doubt.cause, tuple(ways), line, quantity_doubted=True, message=doubt.message)

@@ -82,7 +82,8 @@ class CounterState:
     """A totalizer's baseline in its present epoch, in counts (signals.Counter).
 
     `first_raw`, `last_raw`, `wraps` alone prove what ran through it. `due` is when the order, shift or day changed that
-    `reset_signs` tell of. `back` tells that the epoch is one in which an up-down-counter runs back, its counts negated.
+    `reset_signs` tell of, the first time, and `latest` the last time. `back` tells that the epoch is one in which an
+    up-down-counter runs back, its counts negated.
     """
 
     epoch: int
@@ -97,6 +98,7 @@ class CounterState:
     restored: bool = False
     hold: Hold | None = None
     due: datetime | None = None
+    latest: datetime | None = None
     stop: Stop | None = None
     final: FinalTotal | None = None
     second: Second | None = None

@@ -253,6 +253,25 @@ def test_what_an_up_down_counter_runs_back_is_returned() -> None:
     assert sorted(str(event.type) for event in bench.material_events()) == [CONSUMED, RETURNED]
 
 
+@pytest.mark.parametrize(("then", "on"), [(-13, 0), (-10, 3)])
+def test_an_up_down_counter_below_zero_may_have_been_reset_and_run_back(then: int, on: int) -> None:
+    bench = Bench(both_ways()).read(-13).restarted(1).read(then).rest(2.2)
+    (review,) = bench.journal.reviews.values()
+    offered = [(str(one.key.event), one.key.to, int(one.quantity)) for one in review.candidates]
+    assert offered == [(CONSUMED, None, on), (RETURNED, "L3-HOPPER", -then)]
+    assert (bench.booked, [cause for cause, *_ in bench.holes()]) == (0, ["reset"])
+
+
+def test_what_an_up_down_counter_ran_back_may_be_accepted() -> None:
+    bench = Bench(both_ways()).read(5000).restarted(1).read(-3).rest(2.2)
+    (review,) = bench.journal.reviews.values()
+    ways = [(str(one.key.event), int(one.quantity)) for one in review.candidates]
+    assert ways == [(CONSUMED, 0), (RETURNED, 3), (RETURNED, 5003)]
+    bench.decide(2)
+    (event,) = bench.material_events()
+    assert (event.type, event.lines[0].key.to, event.lines[0].quantity) == (EventType.RETURNED, "L3-HOPPER", 3)
+
+
 def test_an_up_down_counter_goes_below_zero() -> None:
     bench = Bench(both_ways()).read(2).after(1).read(-5).after(1).read(-1)
     assert [way[-1] for way in moved(bench)] == [7, 4]
@@ -269,7 +288,7 @@ def test_an_up_down_counter_that_jumps_is_in_review_either_way() -> None:
     up = Bench(both_ways()).read(500).after(0.1).read(4000).rest(2.2)
     fallen = Bench(both_ways()).read(4000).after(0.1).read(500).rest(2.2)
     assert up.doubts() == [("rose-too-fast", [0, 3500])]
-    assert fallen.doubts() == [("fell", [0, 500])]
+    assert fallen.doubts() == [("fell", [0, 500, 3500])]
 
 
 def test_a_restart_of_an_up_down_counter_near_its_beginning_is_in_review() -> None:

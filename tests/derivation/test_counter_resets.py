@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
+from edge_agent.config.conditions import condition
 from edge_agent.config.signals import Resets
 from edge_agent.config.tagmap import Rule
 from edge_agent.model.movement import Flag
-from edge_agent.model.reading import Quality
+from edge_agent.model.reading import Quality, TagRef
 from tests.derivation.plant import FINAL, NOON, ORDER, Bench, counter
 
 OUT = {Flag.SPANNED_OUTAGE}
@@ -165,6 +166,34 @@ def test_a_small_count_that_stood_long_after_its_order_changed_was_not_reset() -
 def test_a_counter_that_resets_by_order_heeds_no_restart() -> None:
     bench = Bench(per_order()).order("A").read(5000).restarted(10).read(3).rest(2.2)
     assert bench.doubts() == [("fell", [0, 3])]
+
+
+def test_of_several_orders_any_may_have_reset_it() -> None:
+    bench = Bench(per_order()).order("A").read(5000, continuous=False).after(1).order("B").after(0.5).order("C")
+    bench.after(0.5).read(4, continuous=False).after(2.2).read(4, continuous=False)
+    assert (bench.booked, bench.doubts()) == (0, [("straddled-order", [4, 4])])
+    offered = [one.key.order for review in bench.journal.reviews.values() for one in review.candidates]
+    assert offered == ["B", "C"]
+
+
+def test_of_several_orders_the_latest_has_reset_what_stood_until_then() -> None:
+    bench = Bench(per_order()).order("A").read(5000).after(1).order("").after(0.5).order("B").read(4).rest(2.2)
+    assert (bench.of("B"), bench.doubts()) == (4, [])
+
+
+@pytest.mark.parametrize("again", [True, False])
+def test_an_order_told_after_the_reset_asks_conditions_of_when_it_ran(again: bool) -> None:
+    stands, runs = TagRef("tanks", "valve"), condition("tanks.valve")
+    bench = Bench(per_order(only_while=runs)).order("A").read(True, stands).read(5000).after(1).read(again, stands)
+    bench.after(0.5).read(20).after(0.5).read(40).after(0.5).read(True, stands).order("B").rest(2.2)
+    assert (bench.of("B"), bench.excluded) == ((40, 0) if again else (0, 40))
+
+
+def test_what_ran_in_an_outage_waits_for_a_person_where_its_condition_is_not_known() -> None:
+    stands = TagRef("plc", "level")
+    bench = Bench(per_order(only_while=condition("plc.level > 1"))).order("A").read(5, stands).read(5000).away(10)
+    bench.order("B").read(5, stands).read(176).rest(2.2)
+    assert (bench.booked, [len(ways) for _, ways in bench.doubts()]) == (0, [2])
 
 
 # resets by shift and day

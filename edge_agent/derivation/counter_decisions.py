@@ -26,7 +26,7 @@ from edge_agent.derivation.counter_terms import (
     since_reset,
     within,
 )
-from edge_agent.derivation.findings import Hole
+from edge_agent.derivation.findings import Doubt, Hole
 from edge_agent.model.movement import Cause, Flag
 from edge_agent.model.signal_state import CounterState
 from edge_agent.model.state import EPOCH_LEAP
@@ -182,15 +182,20 @@ def _doubt(
         return proven
     found = doubt(counter, state, seen, cause, ways=ways, message=message)
     begun = _begun_at(state, seen, EPOCH_LEAP if cause is Cause.RESTORED else 1)
-    resets = [way.counts for way in ways if way.kind is Kind.RESET]
-    if not resets or not state.reset_signs or cause is Cause.RESTORED:
-        return begun, (found,)
-    least = max(min(resets), 0)
-    most = left_over(room_in(counter, seen.elapsed), abs(min(resets)))
-    if most == 0:
-        return begun, (found,)
-    why = f"if it was reset ({', '.join(state.reset_signs)}): what ran before the reset was not seen"
-    return begun, (found, Hole(Cause.RESET, 0, most, found.at.since, found.at.until, why, least))
+    hole = None if cause is Cause.RESTORED else _before_it(counter, state, seen, found, ways)
+    return begun, (found,) if hole is None else (found, hole)
+
+
+def _before_it(counter: Counter, state: CounterState, seen: Observation, found: Doubt, ways: list[Way]) -> Hole | None:
+    """What ran unseen before the value was set anew, if it was; one set higher lies within its candidates."""
+    anew = [way.counts for way in ways if way.kind is Kind.RESET or found.cause is Cause.FELL]
+    least = min((counts for counts in anew if counts >= 0), default=0)
+    most = left_over(room_in(counter, seen.elapsed), min(map(abs, anew), default=0))
+    if not anew or most == 0 or not (state.reset_signs or found.cause is Cause.FELL):
+        return None
+    how = f"reset ({', '.join(state.reset_signs)})" if state.reset_signs else "reset or preset"
+    why = f"if it was {how}: what ran before that was not seen"
+    return Hole(Cause.RESET, 0, most, found.at.since, found.at.until, why, least)
 
 
 def _begun_at(state: CounterState, seen: Observation, leap: int = 1) -> CounterState:

@@ -101,6 +101,7 @@ SECOND_TABLE = [
         0,
         4000,
         doubts=[("fell", [0, 4000, 64_536])],
+        holes=[("reset", 0, 7)],
     ),
     Case(
         "no sign, settled by a reading",
@@ -109,6 +110,7 @@ SECOND_TABLE = [
         0,
         4010,
         doubts=[("fell", [10, 4010])],
+        holes=[("reset", 0, 47)],
     ),
     Case(
         "restored or preset, and running on while it is held",
@@ -117,6 +119,7 @@ SECOND_TABLE = [
         0,
         4025,
         doubts=[("fell", [25, 4025, 64_561])],
+        holes=[("reset", 0, 45)],
     ),
     Case(
         "jumped, and running on while it is held",
@@ -133,6 +136,7 @@ SECOND_TABLE = [
         0,
         10,
         doubts=[("fell", [10])],
+        holes=[("reset", 0, 22)],
     ),
     Case(
         "a preset after a long rest is no wrap",
@@ -141,6 +145,7 @@ SECOND_TABLE = [
         0,
         100,
         doubts=[("fell", [0, 100, 5636])],
+        holes=[("reset", 0, 55)],
     ),
     Case(
         "sign, but the value is beyond the room: restored",
@@ -149,6 +154,7 @@ SECOND_TABLE = [
         0,
         4000,
         doubts=[("fell", [0, 4000, 64_536])],
+        holes=[("reset", 0, 255)],
     ),
     Case(
         "preset to a negative value: no negative candidate",
@@ -157,6 +163,7 @@ SECOND_TABLE = [
         0,
         -7,
         doubts=[("fell", [0])],
+        holes=[("reset", 0, 255)],
     ),
     Case(
         "a signed counter with a sign, negative all the while: too far from zero for a reset",

@@ -52,6 +52,7 @@ KINDS = [
         0,
         -40_000,
         doubts=[("fell", [0, 25_536, 26_036])],
+        holes=[("reset", 0, 7)],
     ),
     Case(
         "down: too fast",
@@ -128,7 +129,7 @@ KINDS = [
         0,
         40,
         doubts=[("fell", [0, 40])],
-        holes=[("saturated", 0, 255)],
+        holes=[("saturated", 0, 255), ("reset", 0, 55)],
     ),
     Case(
         "stopped through a glitch",

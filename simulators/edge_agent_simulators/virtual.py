@@ -198,7 +198,7 @@ class VirtualLine:
         return self._faults.restart(Restart(kind, ticks, counter, value, reraise, forgets), self.now)
 
     def forget(self) -> None:
-        """Begin the count of pallets anew, as a program does that is loaded again. Raises ValueError while one waits."""
+        """Begin the count of pallets anew, as a program loaded again does. Raises ValueError while one waits."""
         handshake = self._machine.plc.handshake
         if handshake.outstanding:
             msg = "the count begins anew while no pallet waits only"

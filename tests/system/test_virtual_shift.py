@@ -52,7 +52,7 @@ async def test_half_an_hour_is_exact_whatever_the_seed(tmp_path: Path) -> None:
 
 
 async def _forgetful_shift(plant: VirtualPlant) -> None:
-    """Two restarts that forget the count of pallets, the first with one that nobody was shown; and one that does not."""
+    """Two restarts that forget the count of pallets, the first with one nobody was shown; and one that does not."""
     plant.line.start()
     for forgets, sends in ((True, True), (True, False), (False, False)):
         await plant.run(timedelta(minutes=2))

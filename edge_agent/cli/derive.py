@@ -54,13 +54,15 @@ def derive(tag_map: Map, recording: Taken, config: More = [], json_: Json = Fals
 
 
 def say_ignored(recording: Recording, who: str = "the map") -> None:
-    """Name on standard error what the map does not know: a drop is counted and visible."""
+    """Name on standard error what the map does not know, or knows otherwise: a drop is counted and visible."""
     names = list(recording.ignored.items())
     for name, number in names[:_MOST_NAMES]:
         typer.echo(f"ignored: {name!a}, which {who} does not know; lines: {number}", err=True)
     if rest := names[_MOST_NAMES:]:
         number = sum(number for _, number in rest)
         typer.echo(f"ignored: {len(rest)} more names that {who} does not know; lines: {number}", err=True)
+    for name, number in recording.no_handshakes.items():
+        typer.echo(f"ignored: blocks of {name!a}, which is no handshake in {who}; lines: {number}", err=True)
 
 
 def _say_uncounted(derived: Derived) -> None:

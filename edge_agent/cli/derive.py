@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from edge_agent.cli.common import Json, clear_errors, print_json
+from edge_agent.derivation.gating import NO_STATE
 from edge_agent.workbench.deriving import Derived
 from edge_agent.workbench.deriving import derive as fold
 from edge_agent.workbench.maps import load_map, load_recording
@@ -72,6 +73,8 @@ def _say_uncounted(derived: Derived) -> None:
     for (name, word), number in sorted(derived.counts.items()):
         if word in _UNCOUNTED:
             typer.echo(f"not counted: {name}, {word}: {number}", err=True)
+        elif word == NO_STATE:
+            typer.echo(f"odd: a state that PackML does not have, in a condition of {name}; times: {number}", err=True)
 
 
 def _span(recording: Recording) -> str:

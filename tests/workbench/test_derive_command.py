@@ -91,6 +91,18 @@ def test_a_block_without_its_acknowledgement_is_said_on_standard_error(tmp_path:
     assert errors == "not counted: pallet_out, not_a_block: 1\n"
 
 
+def test_a_state_that_packml_does_not_have_is_said_on_standard_error(tmp_path: Path) -> None:
+    path = tmp_path / "by_state.yaml"
+    text = MAP.read_text(encoding="utf-8")
+    only = "  preforms_used:\n    only_while: filler.order_no == packml.Execute\n"
+    path.write_text(text.replace("  preforms_used:\n", only), encoding="utf-8")
+    lines = [read(second, "order_no", state) for second, state in enumerate(("Execute", "Exceute", "Held"))]
+
+    code, _, errors = _derive(tmp_path, path, "--json", lines=lines)
+
+    assert (code, errors) == (0, "odd: a state that PackML does not have, in a condition of preforms_used; times: 1\n")
+
+
 def test_a_faulty_recording_prints_its_faults_and_derives_nothing(tmp_path: Path) -> None:
     code, said, errors = _derive(tmp_path, MAP, "--json", lines=[*LINES, read(0, "bottles_out", 130)])
 

@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from edge_agent.cli.common import Json, clear_errors, print_json
+from edge_agent.derivation.gating import NO_STATE
 from edge_agent.workbench.deriving import Derived
 from edge_agent.workbench.deriving import derive as fold
 from edge_agent.workbench.maps import load_map, load_recording
@@ -54,13 +55,15 @@ def derive(tag_map: Map, recording: Taken, config: More = [], json_: Json = Fals
 
 
 def say_ignored(recording: Recording, who: str = "the map") -> None:
-    """Name on standard error what the map does not know: a drop is counted and visible."""
+    """Name on standard error what the map does not know, or knows otherwise: a drop is counted and visible."""
     names = list(recording.ignored.items())
     for name, number in names[:_MOST_NAMES]:
         typer.echo(f"ignored: {name!a}, which {who} does not know; lines: {number}", err=True)
     if rest := names[_MOST_NAMES:]:
         number = sum(number for _, number in rest)
         typer.echo(f"ignored: {len(rest)} more names that {who} does not know; lines: {number}", err=True)
+    for name, number in recording.no_handshakes.items():
+        typer.echo(f"ignored: blocks of {name!a}, which is no handshake in {who}; lines: {number}", err=True)
 
 
 def _say_uncounted(derived: Derived) -> None:
@@ -70,6 +73,8 @@ def _say_uncounted(derived: Derived) -> None:
     for (name, word), number in sorted(derived.counts.items()):
         if word in _UNCOUNTED:
             typer.echo(f"not counted: {name}, {word}: {number}", err=True)
+        elif word == NO_STATE:
+            typer.echo(f"odd: a state that PackML does not have, in a condition of {name}; times: {number}", err=True)
 
 
 def _span(recording: Recording) -> str:

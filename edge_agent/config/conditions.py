@@ -22,7 +22,7 @@ from simpleeval import SimpleEval  # type: ignore[import-untyped]  # it ships no
 
 from edge_agent.config.codes import Code
 from edge_agent.config.findings import Unfit, shown
-from edge_agent.config.packml import PackMLState, state_named
+from edge_agent.config.packml import UNDEFINED, PackMLState, state_named
 from edge_agent.model.reading import Scalar, TagRef
 
 LONGEST = 500
@@ -59,10 +59,14 @@ _Value = Fraction | bool | str | PackMLState
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """A condition as parsed: bounded, and made of nothing but what is allowed. `tags` are those it names, each once."""
+    """A condition as parsed: bounded, and made of nothing but what is allowed. `tags` are those it names, each once.
+
+    `states` are those of them that it compares with a PackML state.
+    """
 
     text: str
     tags: tuple[TagRef, ...]
+    states: frozenset[TagRef]
     _tree: ast.expr = field(compare=False, repr=False)
 
     def check(self, kinds: Mapping[TagRef, Kind]) -> None:
@@ -97,7 +101,7 @@ def condition(text: str) -> Condition:
     _allow(text, tree, tags)
     if not tags:
         raise Unfit(Code.BAD_CONDITION, f"{shown(text)} names no tag: it is always the same", _ADVICE)
-    return Condition(text.strip(" "), tuple(tags), _exact(text.strip(" "), tree))
+    return Condition(text.strip(" "), tuple(tags), _states(tree), _exact(text.strip(" "), tree))
 
 
 # what is allowed
@@ -187,6 +191,28 @@ def _exact(text: str, tree: ast.expr) -> ast.expr:
             raise Unfit(Code.BAD_CONDITION, f"{shown(written)} is no plain number", "write it like 20 or 0.5")
         node.kind = written  # where Python notes a prefix; nobody compiles this tree
     return tree
+
+
+def _states(tree: ast.expr) -> frozenset[TagRef]:
+    """The tags that are sides of a comparison of which another side is a PackML state."""
+    found: set[TagRef] = set()
+    for node in ast.walk(tree):
+        sides = [node.left, *_compared("", node)] if isinstance(node, ast.Compare) else []
+        names = [
+            TagRef(side.value.id, side.attr)
+            for side in sides
+            if isinstance(side, ast.Attribute) and isinstance(side.value, ast.Name)
+        ]
+        if any(name.source == _PACKML for name in names):
+            found.update(name for name in names if name.source != _PACKML)
+    return frozenset(found)
+
+
+def is_state(value: Scalar | None) -> bool:
+    """Whether a tag that holds PackML states, by number or by name, shows one, or none yet (0, an empty text)."""
+    if isinstance(value, str):
+        return not value.strip() or state_named(value) is not None
+    return value is None or value == UNDEFINED or value in set(PackMLState)
 
 
 # what goes together

@@ -36,6 +36,10 @@ _BY_NAME = {state.name: state for state in PackMLState} | {"COMPLETED": PackMLSt
 """The 2022 edition calls the last one Completed."""
 
 
+UNDEFINED = 0
+"""The number of no state: a machine has not told one yet."""
+
+
 def state_named(text: str) -> PackMLState | None:
     """The state that a machine calls `text`, whatever the case; None where it is none."""
     return _BY_NAME.get(text.strip().upper())

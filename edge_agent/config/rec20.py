@@ -31,6 +31,12 @@ _MEANT = {
 _PACKAGE = re.compile(r"X[0-9A-Z]{2}")
 
 
+def weigh_and_fill(one: str, other: str) -> bool:
+    """Whether one of two codes is of a mass and the other of a volume: only a density lies between them."""
+    masses, volumes = _MASS.split(), _VOLUME.split()
+    return (one in masses and other in volumes) or (one in volumes and other in masses)
+
+
 def check_code(text: str) -> str:
     """A code that receivers will know. Raises Unfit."""
     if text in KNOWN or _PACKAGE.fullmatch(text):

@@ -13,6 +13,7 @@ from edge_agent.config.devices import Unit
 from edge_agent.config.document import CadenceSection, MaterialSection
 from edge_agent.config.findings import shown
 from edge_agent.config.quantities import has_few_decimals
+from edge_agent.config.rec20 import weigh_and_fill
 from edge_agent.config.report import Path, Report
 from edge_agent.config.resolve_units import find_unit, ratio
 from edge_agent.config.tagmap import Cadence, Calendar, CutAt, Material
@@ -21,6 +22,8 @@ ALIGNED = "clock"
 LONGEST_SYSTEM = 64
 """As in the answers that systems send (config/schema/cmd.ack-1.json)."""
 ACCEPTED_WITHIN = timedelta(hours=1)
+_EXAMPLE = "1.29 kg/L"
+"""Of a density."""
 
 
 def resolve_materials(
@@ -78,7 +81,7 @@ def _check_density(section: MaterialSection, units: dict[str, Unit], report: Rep
     below = find_unit(report, path, section.density.per, units)
     if above is not None and below is not None and above.base == below.base:
         message = f"{shown(above.name)} and {shown(below.name)} measure the same: this is no density"
-        report.error(path, Code.NOT_CONVERTIBLE, message, "write it like 1.29 kg/L")
+        report.error(path, Code.NOT_CONVERTIBLE, message, f"write it like {_EXAMPLE}")
 
 
 def conversion(
@@ -87,7 +90,9 @@ def conversion(
     """How much of `other` one of `one` is, by their base or by the material's density; None where reported."""
     density = None if section is None else section.density
     if one.base == other.base or density is None:
-        return ratio(report, path, one, other)
+        by_density = weigh_and_fill(units[one.base].code, units[other.base].code)
+        advice = f"give the material its `density:`, like {_EXAMPLE}" if by_density else None
+        return ratio(report, path, one, other, advice)
     above, below = units.get(density.unit), units.get(density.per)
     if above is None or below is None:
         return None

@@ -50,12 +50,12 @@ def find_unit(report: Report, path: Path, name: str, units: dict[str, Unit]) -> 
     return report.look_up(path, "unit", name, units, "units")
 
 
-def ratio(report: Report, path: Path, unit: Unit, into: Unit) -> Fraction | None:
-    """How much of `into` one of `unit` is; None and an error where they measure different things."""
+def ratio(report: Report, path: Path, unit: Unit, into: Unit, advice: str | None = None) -> Fraction | None:
+    """How much of `into` one of `unit` is; None and an error (with `advice`) where they measure different things."""
     if unit.base != into.base:
         message = f"{shown(unit.name)} does not convert to {shown(into.name)}"
-        advice = f"both must come from one base unit: give one of them an `of:` ({unit.name}: {unit.base} here)"
-        report.error(path, Code.NOT_CONVERTIBLE, message, advice)
+        of = f"both must come from one base unit: give one of them an `of:` ({unit.name}: {unit.base} here)"
+        report.error(path, Code.NOT_CONVERTIBLE, message, advice or of)
         return None
     return unit.factor / into.factor
 

@@ -29,10 +29,11 @@ def exact(raw: int | Decimal, factor: Fraction) -> Decimal:
 def total(one: Decimal, other: Decimal) -> Decimal:
     """The sum, without zeros at its end: however it was added up, it looks alike."""
     both = one + other
-    return both if both.as_tuple().exponent == 0 else _plain(both)
+    return both if both.as_tuple().exponent == 0 else plain(both)
 
 
-def _plain(value: Decimal) -> Decimal:
+def plain(value: Decimal) -> Decimal:
+    """The same value without zeros at its end, and without an exponent where it is whole."""
     short = value.normalize()
     return short.quantize(_ONE) if short == short.to_integral_value() else short
 

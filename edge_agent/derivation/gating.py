@@ -7,13 +7,16 @@ from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
 
-from edge_agent.config.conditions import Condition
+from edge_agent.config.conditions import Condition, is_state
 from edge_agent.config.devices import Tag
 from edge_agent.config.tagmap import Rule, TagMap
 from edge_agent.derivation.booking import Books
 from edge_agent.derivation.context import with_change
 from edge_agent.model.reading import Quality, Reading, Scalar, TagRef
 from edge_agent.model.state import ConditionState, TagState
+
+NO_STATE = "no_packml_state"
+"""Counted for a rule each time a tag that its condition compares with a PackML state comes to show none."""
 
 
 class Gates:
@@ -22,7 +25,12 @@ class Gates:
     def __init__(self, tag_map: TagMap) -> None:
         self._tags: dict[TagRef, Tag] = {}
         self._by_tag: dict[TagRef, list[Condition]] = defaultdict(list)
-        self._conditions = {one.text: one for rule in tag_map.rules.values() for one in conditions_of(rule)}
+        self._rules: dict[str, list[str]] = defaultdict(list)
+        self._conditions: dict[str, Condition] = {}
+        for rule in tag_map.rules.values():
+            for one in conditions_of(rule):
+                self._rules[one.text].append(rule.name)
+                self._conditions[one.text] = one
         for condition in self._conditions.values():
             for ref in condition.tags:
                 self._tags[ref] = tag_map.tags[ref]
@@ -59,7 +67,15 @@ class Gates:
         if known is not None and known == after and type(known.value) is type(after.value):
             return []
         work.state.operands[ref] = after
+        self._count_odd(work, ref)
         return [one for one in self._by_tag[ref] if self._told(work, one, time, since if len(one.tags) == 1 else time)]
+
+    def _count_odd(self, work: Books, ref: TagRef) -> None:
+        """A state that PackML does not have, misspelt say, is none of those that are asked for; but not in silence."""
+        asking = [one for one in self._by_tag[ref] if ref in one.states]
+        if asking and not is_state(self._value(work, ref)):
+            for rule in dict.fromkeys(name for one in asking for name in self._rules[one.text]):
+                work.count(rule, NO_STATE)
 
     def _told(self, work: Books, condition: Condition, time: datetime, since: datetime) -> bool:
         """Evaluate, and remember a truth that is new. The first one counts from when the device says it was written."""

@@ -13,6 +13,7 @@ from decimal import ROUND_DOWN, Decimal
 from fractions import Fraction
 
 from edge_agent.config.tagmap import LotWay, Rule, TagMap
+from edge_agent.derivation.amounts import plain, total
 from edge_agent.model.movement import Flag, Key, Line
 from edge_agent.model.state import ContainerLots, State, StockLots
 
@@ -60,22 +61,22 @@ def oldest(lots: Sequence[Share], quantity: Decimal) -> list[Share]:
         taken = min(there, quantity)
         if taken > 0:
             shares.append((lot, taken))
-            quantity -= taken
+            quantity = plain(quantity - taken)
     return [*shares, (None, quantity)] if quantity > 0 else shares
 
 
 def proportional(lots: Sequence[Share], quantity: Decimal, grain: Decimal) -> list[Share]:
     """`quantity` of all lots by their shares, in multiples of `grain`; the largest takes what is left over."""
-    total = sum((there for _, there in lots), Decimal(0))
-    if total <= 0:
+    full = sum((there for _, there in lots), Decimal(0))
+    if full <= 0:
         return [(None, quantity)]
-    beyond = max(quantity - total, Decimal(0))
+    beyond = max(quantity - full, Decimal(0))
     blend = quantity - beyond
-    shares = [(lot, _multiple(Fraction(blend) * Fraction(there) / Fraction(total), grain)) for lot, there in lots]
+    shares = [(lot, _multiple(Fraction(blend) * Fraction(there) / Fraction(full), grain)) for lot, there in lots]
     largest = max(range(len(shares)), key=lambda n: lots[n][1])
     rest = blend - sum((share for _, share in shares), Decimal(0))
     shares[largest] = (shares[largest][0], shares[largest][1] + rest)
-    return [share for share in (*shares, (None, beyond)) if share[1] > 0]
+    return [(lot, plain(share)) for lot, share in (*shares, (None, beyond)) if share > 0]
 
 
 def _multiple(amount: Fraction, grain: Decimal) -> Decimal:
@@ -93,7 +94,7 @@ def parted(line: Line, shares: Sequence[Share]) -> tuple[Line, ...]:
         small = min(range(len(shares)), key=lambda n: shares[n][1])
         _, joins = shares.pop(small)
         large = max(range(len(shares)), key=lambda n: shares[n][1])
-        shares[large] = (shares[large][0], shares[large][1] + joins)
+        shares[large] = (shares[large][0], total(shares[large][1], joins))
         flags = (Flag.STRADDLED_LOT,)
     found, start, left = [], line.evidence.from_position, len(shares)
     ran = Decimal(0)
@@ -112,7 +113,7 @@ def _part(line: Line, lot: str | None, quantity: Decimal, span: tuple[int, int],
     flags = tuple(dict.fromkeys((*proof.flags, *flags)))
     source = line.source_quantity
     if quantity != line.quantity:
-        source = (source * quantity / line.quantity).quantize(_FINEST, ROUND_DOWN).normalize() + 0
+        source = plain((source * quantity / line.quantity).quantize(_FINEST, ROUND_DOWN))
     return replace(
         line,
         key=replace(line.key, lot=lot),
@@ -143,7 +144,7 @@ def moved(tag_map: TagMap, state: State, key: Key, quantity: Decimal, *, exact: 
 
 def _brought(lots: Sequence[Share], lot: str | None, quantity: Decimal) -> tuple[Share, ...]:
     if lots and lots[-1][0] == lot:
-        return (*lots[:-1], (lot, lots[-1][1] + quantity))
+        return (*lots[:-1], (lot, total(lots[-1][1], quantity)))
     return (*lots, (lot, quantity))
 
 
@@ -163,7 +164,7 @@ def _taken(lots: Sequence[Share], lot: str | None, quantity: Decimal, way: LotWa
         if gone:
             left[one] -= gone
         if there > gone:
-            kept.append((one, there - gone))
+            kept.append((one, plain(there - gone)))
     return tuple(kept)
 
 

@@ -37,9 +37,10 @@ _OF_VALUE = frozenset({"v", "q", "st", "status"})
 
 @dataclass(frozen=True, slots=True)
 class Ignored:
-    """A line about something that the map does not know."""
+    """A line about something that the map does not know, or (`known`) knows for something else than a handshake."""
 
     name: str
+    known: bool = False
 
 
 Said = tuple[Input | Ignored, ...]
@@ -172,7 +173,7 @@ def _decode_block(line: Members, at: Instant, tag_map: TagMap) -> Said:
         else:
             ignored.append(Ignored(name))
     if rule is None:
-        return (Ignored(line["block"]),)
+        return (Ignored(line["block"], line["block"] in tag_map.rules),)
     fell = _flag(line["fell"], ("fell",)) if "fell" in line else False
     waiting = _count(line["waiting"], ("waiting",)) if "waiting" in line else 0
     event = _text(line["event"], ("event",)) if "event" in line else ""
@@ -199,7 +200,9 @@ def _of_block(value: object, ref: TagRef, at: Instant, tag_map: TagMap, path: Pa
 
 def _decode_released(line: Members, at: Instant, tag_map: TagMap) -> Said:
     rule, number = _handshake(line, "released", tag_map), _count(line["number"], ("number",))
-    return (Ignored(line["released"]) if rule is None else Released(rule, number, at),)
+    if rule is None:
+        return (Ignored(line["released"], line["released"] in tag_map.rules),)
+    return (Released(rule, number, at),)
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,11 +38,15 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """A recording that is whole. `ignored` counts lines about what the map does not know, by its name."""
+    """A recording that is whole. `ignored` counts lines about what the map does not know, by its name.
+
+    `no_handshakes` counts blocks and their acknowledgements of rules that the map has, and that are no handshakes.
+    """
 
     deliveries: list[Delivery]
     ignored: dict[str, int] = field(default_factory=dict)
     lines: int = 0
+    no_handshakes: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -78,7 +82,8 @@ def read(path: Path, tag_map: TagMap) -> tuple[Recording, list[Finding]]:
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else str(error)
         reader.fault(Unfit(Code.UNREADABLE, f"the recording cannot be read: {why}", "check the path"))
-    return Recording(reader.gathered.deliveries, dict(sorted(reader.ignored.items())), reader.number), reader.findings
+    ignored, others = (dict(sorted(names.items())) for names in (reader.ignored, reader.no_handshakes))
+    return Recording(reader.gathered.deliveries, ignored, reader.number, others), reader.findings
 
 
 class _Enough(Exception):
@@ -91,6 +96,7 @@ class _Reader:
     def __init__(self, name: str, tag_map: TagMap) -> None:
         self.gathered = Gathering(tag_map)
         self.ignored: Tally[str] = Tally()
+        self.no_handshakes: Tally[str] = Tally()
         self.findings: list[Finding] = []
         self.number = 0
         self._name = printable(name)
@@ -153,7 +159,7 @@ class _Reader:
     def _take(self, text: str) -> None:
         for found in decode(parse(text), self._map):
             if isinstance(found, Ignored):
-                self.ignored[found.name] += 1
+                (self.no_handshakes if found.known else self.ignored)[found.name] += 1
             else:
                 self._gather(found)
 

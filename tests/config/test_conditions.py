@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_agent.config.codes import Code
-from edge_agent.config.conditions import DEEPEST, LONGEST, Kind, condition
+from edge_agent.config.conditions import DEEPEST, LONGEST, Kind, condition, is_state
 from edge_agent.config.findings import Unfit
 from edge_agent.config.packml import PackMLState
 from edge_agent.model.reading import Scalar, TagRef
@@ -138,6 +138,33 @@ def test_tags_are_named_once_and_the_text_is_kept() -> None:
 
     assert (found.tags, found.text) == ((LEVEL, REFILL), "f.level > 20 and f.refill or f.level < 3")
     found.check(KINDS)
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("f.state == packml.Execute", {"state"}),
+        ("f.state == packml.Execute and f.level > 3 and f.refill", {"state"}),
+        ("f.order not in (packml.Held, packml.Stopped)", {"order"}),
+        ("packml.Held == f.order or f.state in ('Execute', packml.Held)", {"order", "state"}),
+        ("(f.state == packml.Execute) == (f.level < 3)", {"state"}),
+        ("f.state == 6", set()),
+    ],
+)
+def test_which_tags_hold_states(text: str, names: set[str]) -> None:
+    assert {tag.tag for tag in condition(text).states} == names
+
+
+@pytest.mark.parametrize(
+    ("value", "is_one"),
+    [
+        *[("Execute", True), (" EXECUTE", True), ("Completed", True), ("", True), ("  ", True), (6, True), (0, True)],
+        *[("Exceute", False), ("6", False), ("Undefined", False), (18, False), (-1, False), (Decimal("6.5"), False)],
+        *[(None, True), (Decimal(17), True)],
+    ],
+)
+def test_what_is_a_state(value: Scalar | None, is_one: bool) -> None:
+    assert is_state(value) is is_one
 
 
 def test_all_states_of_packml_have_their_numbers() -> None:

@@ -172,6 +172,23 @@ def test_what_is_refused(
     assert any(found == code and said in message for found, message in errors), errors
 
 
+@pytest.mark.parametrize(
+    ("edit", "advice"),
+    [
+        ((", density: 1.29 kg/L", ""), "give the material its `density:`, like 1.29 kg/L"),
+        (("hysteresis: 8 L", "hysteresis: 8 m"), "both must come from one base unit"),
+    ],
+    ids=["a mass and a volume", "a length and a volume"],
+)
+def test_a_refused_unit_says_what_is_missing(
+    edit: tuple[str, str], advice: str, load_text: Callable[[str], Loaded]
+) -> None:
+    found = {finding.suggestion for finding in changed(load_text, edit).errors if finding.code.value == "EA-1405"}
+
+    assert found
+    assert all(advice in (suggestion or "") for suggestion in found)
+
+
 def test_a_net_quantity_may_have_inflow(load_text: Callable[[str], Loaded]) -> None:
     loaded = changed(
         load_text, ("movements:", "movements:" + BESIDE), ("contents: L\n", "contents: L\n      net: true\n")

@@ -32,6 +32,19 @@ def started(rule: Rule, state: int = 6) -> Bench:
 # only_while
 
 
+def test_a_state_that_packml_does_not_have_is_counted_each_time_that_it_comes() -> None:
+    by_name = Bench(gated(), gated(name="other"), counter("free")).read("Execute", STATE).read(0).after(1).read(10)
+    for said in ("Exceute", "Exceute", "Held", "6", "Execute"):
+        by_name.after(1).read(said, STATE)
+    by_name.after(1).read(40)
+
+    assert by_name.journal.counts["no_packml_state"] == 4
+    by_number = started(gated())
+    for number in (2, 0, 18, 6):
+        by_number.after(1).read(number, STATE)
+    assert by_number.journal.counts["no_packml_state"] == 1
+
+
 def test_what_runs_while_it_does_not_hold_is_excluded_and_accounted_for() -> None:
     bench = (
         started(gated()).read(10).after(1).read(2, STATE).after(1).read(30).after(1).read(6, STATE).after(1).read(35)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from edge_agent.config.signals import Handshake
 from edge_agent.config.tagmap import CutAt, LotWay, Rule
+from edge_agent.derivation.amounts import exact
 from edge_agent.derivation.lots import oldest, proportional, stock
 from edge_agent.model.confirmation import Result
 from edge_agent.model.event import Entered, Entry
@@ -208,6 +209,26 @@ def test_shares_are_multiples_of_the_precision_and_add_up_exactly() -> None:
 
     assert taken(bench) == [("L1", 8), ("L2", 6), ("L3", 6)]
     assert taken(bench.after(1).read(24).cut())[3:] == [("L2", 3), ("L3", 1)]
+
+
+AMOUNTS = st.integers(1, 10**12).map(lambda nanos: exact(nanos, Fraction(1, 10**9)))
+
+
+@given(held=st.lists(AMOUNTS, min_size=1, max_size=5), quantity=AMOUNTS, grain=st.sampled_from(["1e-9", "0.25", "1"]))
+def test_quantities_of_lots_always_look_alike(held: list[Decimal], quantity: Decimal, grain: str) -> None:
+    lots = [(f"L{number}", there) for number, there in enumerate(held)]
+
+    for _, share in (*proportional(lots, quantity, Decimal(grain)), *oldest(lots, quantity)):
+        _, digits, exponent = share.as_tuple()
+        assert isinstance(exponent, int)
+        assert exponent == 0 or (exponent < 0 and digits[-1] != 0)
+
+
+def test_the_books_of_a_blend_carry_no_zeros() -> None:
+    bench = filled(("L1", 30), ("L2", 10), rule=taker(LotWay.BLEND)).read(12).cut()
+
+    assert [str(quantity) for _, quantity in taken(bench)] == ["9", "3"]
+    assert [str(quantity) for _, quantity in lies(bench)] == ["21", "7"]
 
 
 def test_an_empty_tank_gives_no_lot_and_says_so_once() -> None:

@@ -60,6 +60,17 @@ def test_what_is_ignored_is_counted_on_standard_error(tmp_path: Path) -> None:
     assert "ignored: 2 more names that the map does not know; lines: 2" in errors
 
 
+def test_a_block_of_a_counter_is_said_to_be_of_no_handshake(tmp_path: Path) -> None:
+    lines = [at(0, block="bottles_made", number=1, values={}), at(1, released="bottles_made", number=1)]
+
+    _, _, errors = _derive(tmp_path, MAP, "--json", lines=[*lines, at(2, block="gone", number=1, values={})])
+
+    assert errors == (
+        "ignored: 'gone', which the map does not know; lines: 1\n"
+        "ignored: blocks of 'bottles_made', which is no handshake in the map; lines: 2\n"
+    )
+
+
 def test_what_still_waits_at_the_end_and_what_was_no_reading_is_said_on_standard_error(tmp_path: Path) -> None:
     """A historian's export without the order: nothing can be booked, and nothing is dropped in silence."""
     lines = [read(0, "bottles_out", 100), read(1, "bottles_out", 124), read(2, "preforms_in", None)]
@@ -78,6 +89,18 @@ def test_a_block_without_its_acknowledgement_is_said_on_standard_error(tmp_path:
     _, _, errors = _derive(tmp_path, MAP, "--json", lines=[block])
 
     assert errors == "not counted: pallet_out, not_a_block: 1\n"
+
+
+def test_a_state_that_packml_does_not_have_is_said_on_standard_error(tmp_path: Path) -> None:
+    path = tmp_path / "by_state.yaml"
+    text = MAP.read_text(encoding="utf-8")
+    only = "  preforms_used:\n    only_while: filler.order_no == packml.Execute\n"
+    path.write_text(text.replace("  preforms_used:\n", only), encoding="utf-8")
+    lines = [read(second, "order_no", state) for second, state in enumerate(("Execute", "Exceute", "Held"))]
+
+    code, _, errors = _derive(tmp_path, path, "--json", lines=lines)
+
+    assert (code, errors) == (0, "odd: a state that PackML does not have, in a condition of preforms_used; times: 1\n")
 
 
 def test_a_faulty_recording_prints_its_faults_and_derives_nothing(tmp_path: Path) -> None:

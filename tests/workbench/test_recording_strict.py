@@ -211,7 +211,8 @@ def test_what_the_map_does_not_know_is_ignored_and_counted(tmp_path: Path, line_
 
     recording = load_recording(path, line_map)
 
-    assert recording.ignored == {"filler.pal_weight": 1, "gone": 1, "preforms_used": 1, "tanks": 1, "tanks.level": 2}
+    assert recording.ignored == {"filler.pal_weight": 1, "gone": 1, "tanks": 1, "tanks.level": 2}
+    assert recording.no_handshakes == {"preforms_used": 1}
     assert len(recording.deliveries) == 2
 
 

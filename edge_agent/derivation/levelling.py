@@ -63,7 +63,7 @@ class LevelRule:
         if reading.tag != self.spec.stable:
             return
         last = work.state.tags.get(self.spec.tag)
-        if reading.value is True and last is not None:
+        if reading.value is True and last is not None and last.value is not None:
             self._level(work, replace(reading, tag=self.spec.tag, value=last.value), time, flags)
 
     def settle(self, work: Books, now: Instant) -> None:
@@ -83,6 +83,8 @@ class LevelRule:
     def returned(self, work: Books) -> None:
         """The source is back: what is seen next spans an outage."""
         state = self.state(work)
+        if self.spec.stable is not None:
+            _remember(work, self.spec.tag, None)  # a flag that is stable now says nothing of a weight of before
         if state is not None:
             self._keep(work, level.returned(state))
 
@@ -102,8 +104,9 @@ class LevelRule:
     def _level(self, work: Books, reading: Reading, time: datetime, flags: tuple[Flag, ...]) -> None:
         name, state, at = self.rule.name, self.state(work), reading.received
         raw, why = self._raw(work, reading)
-        if raw is not None and self.spec.stable is not None:
+        if self.spec.stable is not None:
             _remember(work, self.spec.tag, raw)
+        if raw is not None and self.spec.stable is not None:
             stable = work.state.tags.get(self.spec.stable)
             if stable is None or stable.value is not True:
                 raw, why = None, "unstable"
@@ -180,7 +183,7 @@ class LevelRule:
         work.outcome.epochs[name, after.epoch] = mark
 
 
-def _remember(work: Books, tag: TagRef, value: Scalar) -> None:
+def _remember(work: Books, tag: TagRef, value: Scalar | None) -> None:
     known = work.state.tags.get(tag)
     if known is None or known.value != value:
         work.state.tags[tag] = TagState(value, Quality.GOOD)

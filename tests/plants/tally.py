@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 from edge_agent_simulators.plants.machine import Machine
-from edge_agent_simulators.plants.plant import Plant
+from edge_agent_simulators.plants.plant import KINDS, Maker, Plant
 from tests.plants.books import derived
 from tests.plants.verdict import INFINITE, faults, open_range
 
@@ -56,18 +56,20 @@ class Tally:
         return whole
 
 
-def tally(seeds: Iterable[int], folder: Path, steps: int = STEPS, *, shorten: bool = True) -> Tally:
+def tally(
+    seeds: Iterable[int], folder: Path, steps: int = STEPS, *, shorten: bool = True, kinds: Sequence[Maker] = KINDS
+) -> Tally:
     """Make up the plants of `seeds`, have the agent read what was recorded of each, and compare with the truth."""
     found = Tally()
     for seed in seeds:
-        for fault in _judged(seed, steps, folder, found):
+        for fault in _judged(seed, steps, folder, found, kinds):
             fewest = f"; the shortest plant like it has {_shortest(seed, steps, folder)} steps" if shorten else ""
             found.wrong.append(f"{fault}{fewest}")
     return found
 
 
-def _judged(seed: int, steps: int, folder: Path, into: Tally) -> list[str]:
-    plant = Plant(seed, steps)
+def _judged(seed: int, steps: int, folder: Path, into: Tally, kinds: Sequence[Maker] = KINDS) -> list[str]:
+    plant = Plant(seed, steps, kinds)
     movements = derived(plant, folder)
     wrong = []
     for machine in plant.machines:

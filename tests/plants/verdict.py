@@ -40,6 +40,8 @@ def _faults_of_parts(machine: Machine, found: Mapping[str, Any]) -> Iterator[str
     if left_out > machine.left_out or (left_out < machine.left_out and not machine.upset):
         yield f"{_number(left_out)} is excluded, and {_number(machine.left_out)} should be"
     for lot, quantity in found["lots"].items() if machine.lots else ():
+        if not lot and machine.upset:
+            continue  # what was used before its lot was told has none, and an exception says so
         used = machine.lots.get(lot, Fraction(0))
         if quantity > used + near:
             yield f"{_number(quantity)} is booked of lot {lot!r}, of which {_number(used)} moved"

@@ -193,7 +193,9 @@ class Plant:
         for _ in range(self.random.randrange(1, 5)):
             self._pass(1, at_rest=False)
             self._sample("bad")
+        self._pass(1, at_rest=False)
         self._show()
+        self._sample()
 
     def loses_sight(self) -> None:
         """The session is lost; the plant goes on, now and then with another order."""

@@ -130,8 +130,9 @@ class Totalizer(Machine):
     def order_changed(self) -> None:
         """Some begin anew with each order, and keep the last one's total."""
         if self.register.forgets_orders:
+            is_told = self.register.final and self._final != self.count
             self._final, self.count = self.count, 0
-            self.upset = self.upset or self.is_hidden or not self.register.final
+            self.upset = self.upset or self.is_hidden or not is_told
 
     def hidden(self) -> None:
         """Nobody sees whether it begins anew."""

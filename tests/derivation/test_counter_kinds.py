@@ -270,7 +270,7 @@ def test_what_an_up_down_counter_ran_back_may_be_accepted() -> None:
     assert ways == [(CONSUMED, 0), (RETURNED, 3), (RETURNED, 5003)]
     bench.decide(2)
     (event,) = bench.material_events()
-    assert (event.type, event.lines[0].key.to, event.lines[0].quantity) == (EventType.RETURNED, "L3-HOPPER", 3)
+    assert (str(event.type), event.lines[0].key.to, int(event.lines[0].quantity)) == (RETURNED, "L3-HOPPER", 3)
 
 
 def test_an_up_down_counter_goes_below_zero() -> None:

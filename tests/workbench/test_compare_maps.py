@@ -47,6 +47,7 @@ def test_what_differs_is_told_side_by_side(tmp_path: Path) -> None:
         "preforms_used": {
             "booked": {"4711": {"a": "10", "b": "0"}},
             "review": {"a": [], "b": [["0", "4", "10"]]},
+            "gaps": {"a": [], "b": [{"min": "0", "max": "3"}]},
         }
     }
     code, said = _diff(tmp_path, counter, counter.replace("25", "1"))

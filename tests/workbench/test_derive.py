@@ -26,7 +26,7 @@ def test_a_zero_that_stays_is_for_a_person(tmp_path: Path) -> None:
 
     found = derived(tmp_path, lines)
 
-    assert short(found) == {"bottles_made": {"review": [["0", "4294467296"]]}}
+    assert short(found) == {"bottles_made": {"review": [["0", "4294467296"]], "gaps": [["0", "1505"]]}}
     assert found["bottles_made"]["review"][0]["cause"] == "fell"
     assert [way["order"] for way in found["bottles_made"]["review"][0]["ways"]] == ["4711", "4711"]
 
@@ -99,7 +99,7 @@ GONE_FOR_A_MINUTE = [
 def test_time_passes_between_two_readings(tmp_path: Path) -> None:
     """The zero had stood for two seconds long before the count came back: each jump is for a person."""
     assert short(derived(tmp_path, GONE_FOR_A_MINUTE)) == {
-        "bottles_made": {"review": [["0", "4294467296"], ["0", "500012"]]}
+        "bottles_made": {"review": [["0", "4294467296"], ["0", "500012"]], "gaps": [["0", "1505"]]}
     }
 
 
@@ -107,7 +107,7 @@ def test_a_time_that_stood_still_would_be_noticed(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(deriving._Fold, "_due", lambda _self: iter(()))  # planted: no ticks between two deliveries
 
     assert short(derived(tmp_path, GONE_FOR_A_MINUTE)) != {
-        "bottles_made": {"review": [["0", "4294467296"], ["0", "500012"]]}
+        "bottles_made": {"review": [["0", "4294467296"], ["0", "500012"]], "gaps": [["0", "1505"]]}
     }
 
 

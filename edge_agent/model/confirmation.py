@@ -10,7 +10,10 @@ from edge_agent.model.reading import Instant, Reading, TagRef
 
 
 class Result(IntEnum):
-    """The result code written beside the acknowledgement (derivation.md, Handshakes)."""
+    """The result code written beside the acknowledgement (derivation.md, Handshakes).
+
+    BUSY answers a message while the store is full. A block that cannot be committed is not acknowledged at all.
+    """
 
     DONE = 0
     FAILED_CHECK = 1

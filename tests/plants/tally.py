@@ -107,12 +107,12 @@ def rows(found: Tally) -> Iterator[str]:
     yield "| signal | machines | truly moved | naive rule books | naive wrong | we book | in review and gaps | exact |"
     yield "|---|---|---|---|---|---|---|---|"
     for name, kind in sorted(found.kinds.items()):
-        low, high = kind.low, kind.high
-        most = "unbounded" if high >= INFINITE else _number(high)
+        unbounded, high = divmod(kind.high, INFINITE)
+        beside = f", and {unbounded} without a bound" if unbounded else ""
         open_ = (
             "nothing"
             if (kind.reviews, kind.gaps) == (0, 0)
-            else f"{kind.reviews} + {kind.gaps}: {_number(low)} to {most}"
+            else f"{kind.reviews} + {kind.gaps}: {_number(kind.low)} to {_number(high)}{beside}"
         )
         yield (
             f"| {name} | {kind.machines} | {_number(kind.moved)} | {_number(kind.naive)} | {kind.naive_wrong} |"

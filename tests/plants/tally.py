@@ -108,12 +108,9 @@ def rows(found: Tally) -> Iterator[str]:
     yield "|---|---|---|---|---|---|---|---|"
     for name, kind in sorted(found.kinds.items()):
         unbounded, high = divmod(kind.high, INFINITE)
+        span = " to ".join(dict.fromkeys((_number(kind.low), _number(high))))
         beside = f", and {unbounded} without a bound" if unbounded else ""
-        open_ = (
-            "nothing"
-            if (kind.reviews, kind.gaps) == (0, 0)
-            else f"{kind.reviews} + {kind.gaps}: {_number(kind.low)} to {_number(high)}{beside}"
-        )
+        open_ = f"{kind.reviews} + {kind.gaps}: {span}{beside}" if kind.reviews or kind.gaps else "nothing"
         yield (
             f"| {name} | {kind.machines} | {_number(kind.moved)} | {_number(kind.naive)} | {kind.naive_wrong} |"
             f" {_number(kind.booked)} | {open_} | {kind.exact} |"

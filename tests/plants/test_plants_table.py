@@ -20,7 +20,7 @@ BOUNDED, OPEN = {"min": "5", "max": "83"}, {"min": "0", "max": None}
         ([], [], "nothing"),
         ([REVIEW], [BOUNDED], "1 + 1: 5 to 65,619"),
         ([], [BOUNDED, OPEN, OPEN], "0 + 3: 5 to 83, and 2 without a bound"),
-        ([], [OPEN], "0 + 1: 0 to 0, and 1 without a bound"),
+        ([], [OPEN], "0 + 1: 0, and 1 without a bound"),
     ],
 )
 def test_what_is_open_is_told_with_its_bounds_and_how_much_has_none(

@@ -105,6 +105,7 @@ class Code(StrEnum):
     TOO_SLOW = "EA-1711"
     BAD_CONDITION = "EA-1712"
     OWNED_TWICE = "EA-1713"
+    WRAPS_TOO_EARLY = "EA-1714"
 
     NOT_A_RECORD = "EA-1801"
     BAD_INSTANT = "EA-1802"

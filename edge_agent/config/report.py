@@ -34,6 +34,10 @@ class Report:
         """An error at the value of `path`, or at its key."""
         self.findings.error(locate(self.root, path, key=key), code, message, suggestion)
 
+    def warning(self, path: Path, code: Code, message: str, suggestion: str) -> None:
+        """Valid, and probably not meant."""
+        self.findings.warning(locate(self.root, path), code, message, suggestion)
+
     def not_run(self, path: Path, code: Code, what: str, instead: str) -> None:
         """Valid, but not run by this version; what to do instead."""
         self.left_out.add(path[:2])

@@ -208,6 +208,7 @@ def _check_wrap(section: CounterSection, tag: Tag, report: Report, path: Path) -
     elif tag.type in WHOLE_TYPES:
         low, high = (wraps_at + 1, wraps_to) if down else (wraps_to, wraps_at - 1)
         _check_fits(low, high, tag.type, report, path, down=down)
+        _check_last(wraps_at, tag.type, report, path, down=down)
     if wraps_at is not None and section.max_rate is None:
         message = "`max_rate` is required with `wraps_at`: without it a wrap cannot be told from a reset"
         report.error((*path, "wraps_at"), Code.NO_MAX_RATE, message, "add max_rate: 25 pcs/s", key=True)
@@ -248,6 +249,14 @@ def _check_fits(low: int, high: int, kind: TagType, report: Report, path: Path, 
         message = f"a {kind.value} never shows {low}: its lowest value is {least}"
         key, advice = ("wraps_at", f"write wraps_at: {least - 1}") if down else ("wraps_to", f"write wraps_to: {least}")
         report.error((*path, key), Code.BAD_WRAP, message, advice)
+
+
+def _check_last(wraps_at: int, kind: TagType, report: Report, path: Path, *, down: bool) -> None:
+    """The usual slip: the last value that is shown in place of the first that never is."""
+    last, step = (lowest(kind), -1) if down else (values(kind) - 1, 1)
+    if wraps_at == last:
+        message = f"a {kind.value} shows {last}, and `wraps_at` is the first value that the counter never shows"
+        report.warning((*path, "wraps_at"), Code.WRAPS_TOO_EARLY, message, f"write wraps_at: {last + step}")
 
 
 def _resets(section: CounterSection, world: World, path: Path) -> frozenset[Resets]:

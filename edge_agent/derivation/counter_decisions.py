@@ -7,6 +7,7 @@ from decimal import Decimal
 
 from edge_agent.config.signals import Counter
 from edge_agent.config.tagmap import Unproven
+from edge_agent.derivation.counter_beyond import is_disproved, surely, unseen_beyond, ways_down
 from edge_agent.derivation.counter_reset import reset, total_since, used
 from edge_agent.derivation.counter_terms import (
     SESSION,
@@ -73,7 +74,18 @@ def decide(counter: Counter, unproven: Unproven, state: CounterState, seen: Obse
         ways = [_preset_way(state, "was preset or jumped"), Way(delta, "ran that fast")]
         message = f"{_step(counter, state, seen)} is more than {room} in {seen.elapsed:.1f} s"
         return _doubt(counter, state, seen, Cause.ROSE_TOO_FAST, ways=ways, message=message)
+    if delta < 0 and is_disproved(counter, state):
+        return _fallen_from_beyond(counter, state, seen, room)
     return _decide_fallen(counter, state, seen, room)
+
+
+def _fallen_from_beyond(counter: Counter, state: CounterState, seen: Observation, room: Decimal | None) -> Decided:
+    """What a wrap would come to is not known, for `wraps_at` is wrong."""
+    ways = ways_down(counter, state, seen, room)
+    signs = f" with a sign of a reset ({', '.join(state.reset_signs)})" if state.reset_signs else ""
+    message = f"fell from {counter.shows(state.last_raw)} to {counter.shows(seen.raw)}{signs}, and `wraps_at` is wrong"
+    found = doubt(counter, state, seen, Cause.BEYOND_WRAP, ways=ways, message=message)
+    return _begun_at(surely(state), seen), (found, *unseen_beyond(state, seen, ways, room))
 
 
 def decide_in_band(

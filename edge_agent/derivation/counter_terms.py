@@ -139,6 +139,7 @@ def settled_at(state: CounterState, seen: Observation) -> CounterState:
         skipped=0,
         restored=False,
         hold=None,
+        beyond=replace(state.beyond, ran_to=None) if state.beyond is not None and state.beyond.sure else None,
     )
 
 

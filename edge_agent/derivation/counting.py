@@ -12,15 +12,16 @@ from edge_agent.config.tagmap import Rule
 from edge_agent.derivation import counter
 from edge_agent.derivation.booking import Books
 from edge_agent.derivation.context import waits_for
+from edge_agent.derivation.counter_beyond import is_beyond, is_disproved, with_beyond
 from edge_agent.derivation.counter_cross import compared, moved, with_second
 from edge_agent.derivation.counter_reset import with_final, with_sign
 from edge_agent.derivation.counter_terms import Observation, at_position
 from edge_agent.derivation.counter_turn import facing, turned
 from edge_agent.derivation.findings import Delta, Finding
 from edge_agent.derivation.pipe import is_open
-from edge_agent.derivation.posting import moved_back, post
+from edge_agent.derivation.posting import moved_back, post, say
 from edge_agent.derivation.timetable import latest_of
-from edge_agent.model.movement import Flag
+from edge_agent.model.movement import Cause, Flag
 from edge_agent.model.outcome import EpochMark
 from edge_agent.model.reading import Instant, Link, Quality, Reading, TagRef
 from edge_agent.model.signal_state import CounterState, FinalTotal
@@ -77,6 +78,8 @@ class CounterRule:
         waiting = "not_a_reading" if value is None else self._waits(work, state, self.spec.counts(value), time)
         if value is None or waiting is not None:
             known = counter.stood_still(self.spec, state, at, time) if reading.continuous else state
+            if value is None:
+                known = self._beyond(work, known, reading, time)
             work.count(name, waiting or "not_a_reading")
             self._keep_changed(work, state, counter.out_of_sight(known, outage=False))
             if value is not None:
@@ -98,6 +101,20 @@ class CounterRule:
         after, found = counter.observe(spec, self.rule.unproven, known, seen)
         flags = (Flag.SOURCE_TIME_REFUSED,) if refused else ()
         self._take(work, known, after, found, now=at, statuses=(reading.status,), flags=flags)
+
+    def _beyond(self, work: Books, state: CounterState, reading: Reading, time: datetime) -> CounterState:
+        """The state after a value that is no reading: one that `wraps_at` says is never shown is said once."""
+        value, at = _number(work, self.spec, reading), reading.received
+        if value is None or not is_beyond(self.spec, self.spec.counts(value)):
+            return state
+        elapsed = _elapsed(work.state.sources[reading.tag.source], state.last_at, state.last_time, at, time)
+        known = with_beyond(self.spec, state, self.spec.counts(value), elapsed)
+        if is_disproved(self.spec, known) and not is_disproved(self.spec, state):
+            message = (
+                f"it shows {value}, which `wraps_at` says it never does: such values are not counted; mend `wraps_at`"
+            )
+            say(work, self.rule, Cause.BEYOND_WRAP, (min(state.last_time, time), time), message)
+        return known
 
     def _final(self, work: Books, reading: Reading) -> None:
         """The tag of the last total; what it shows counts once a reset is seen."""
@@ -226,18 +243,20 @@ class CounterRule:
 
 def _value(work: Books, spec: Counter, reading: Reading) -> int | Decimal | None:
     """What the device shows; None where the reading is none (not good, no such number, out of range)."""
+    value = _number(work, spec, reading)
+    if value is None or is_beyond(spec, spec.counts(value)):
+        return None
+    return None if spec.saturates_at is not None and spec.counts(value) > spec.saturates_at else value
+
+
+def _number(work: Books, spec: Counter, reading: Reading) -> int | Decimal | None:
+    """A good number of the tag's type and range, whatever the counter's own bounds are."""
     value = reading.value
     if reading.quality is not Quality.GOOD or isinstance(value, bool) or not isinstance(value, int | Decimal):
         return None
     if isinstance(value, Decimal) and not (spec.rounded and value.is_finite()):
         return None
-    counts = spec.counts(value)
-    if spec.wraps_at is not None and not min(spec.wraps_to, 0) <= counts < spec.wraps_at:
-        return None
-    if spec.saturates_at is not None and counts > spec.saturates_at:
-        return None
-    tag = work.map.tags[reading.tag]
-    return value if tag.in_range(value) else None
+    return value if work.map.tags[reading.tag].in_range(value) else None
 
 
 def _elapsed(source: SourceState, last_at: Instant, last_time: datetime, at: Instant, time: datetime) -> Decimal:

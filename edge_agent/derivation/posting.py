@@ -14,7 +14,7 @@ from edge_agent.derivation.booking import Books
 from edge_agent.derivation.context import Attribution, Setting, attribute, settings_in
 from edge_agent.derivation.findings import Delta, Doubt, Finding, Hole
 from edge_agent.derivation.pipe import advanced, came_out, entered, straddles_long, within_pipe
-from edge_agent.model.movement import Candidate, Cause, EventType, Evidence, Flag, Line
+from edge_agent.model.movement import Candidate, Cause, EventType, Evidence, Flag, Line, Notice
 from edge_agent.model.reading import Instant
 
 
@@ -41,6 +41,12 @@ def post(
                 _doubt(work, rule, found, _evidence(found.at, statuses, flags), brief)
             case Hole():
                 _hole(work, rule, found, brief)
+
+
+def say(work: Books, rule: Rule, cause: Cause, span: tuple[datetime, datetime], message: str) -> None:
+    """Tell a person at once what stands in the way of counting; no quantity is stated."""
+    whose = settings_in(rule, work.state, *span).settings[0]
+    work.notice(Notice("", cause, work.key(rule, whose, span[1]), Decimal(0), *span, message))
 
 
 def _evidence(delta: Delta, statuses: tuple[int, ...], flags: tuple[Flag, ...]) -> Evidence:

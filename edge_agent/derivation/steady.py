@@ -280,6 +280,6 @@ def run_on(work: Books, one: Steady, reading: Reading, time: datetime) -> bool:
 
 def _is_plain(work: Books, one: Steady, state: CounterState) -> bool:
     """Whether nothing is open: no hold, no sign of a reset, nothing unseen, no restore, no context to be read first."""
-    if any(tag not in work.state.contexts for tag in one.contexts):
+    if state.beyond is not None or any(tag not in work.state.contexts for tag in one.contexts):
         return False
     return not (state.hold or state.reset_signs or state.outage or state.skipped or state.restored)

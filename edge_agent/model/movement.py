@@ -129,6 +129,7 @@ class Cause(StrEnum):
     FELL = "fell"
     ROSE_TOO_FAST = "rose-too-fast"
     SEVERAL_WRAPS = "several-wraps"
+    BEYOND_WRAP = "beyond-wraps-at"
     REVIEW_OVER = "review-over"
     UNPROVEN = "unproven"
     STRADDLED_ORDER = "straddled-order"

@@ -78,6 +78,20 @@ class Second:
 
 
 @value
+class Beyond:
+    """A counter that has shown what `wraps_at` says it never does: `lowest` and `highest` of such counts.
+
+    `ran_to` is the highest since the last booked reading, None where there was none. `sure` tells that it fell from
+    there: a value that only comes and goes may be a false one.
+    """
+
+    lowest: int
+    highest: int
+    ran_to: int | None
+    sure: bool = False
+
+
+@value
 class CounterState:
     """A totalizer's baseline in its present epoch, in counts (signals.Counter).
 
@@ -103,6 +117,7 @@ class CounterState:
     final: FinalTotal | None = None
     second: Second | None = None
     back: bool = False
+    beyond: Beyond | None = None
 
     @property
     def waits(self) -> bool:

@@ -190,3 +190,18 @@ def test_a_file_that_does_not_ship_is_said_to_be_missing() -> None:
     assert shared_file("bottling-line.yaml").is_file()
     with pytest.raises(ConfigurationError, match=r"nothing\.yaml is missing"):
         shared_file("nothing.yaml")
+
+
+@pytest.mark.parametrize(
+    ("counting", "instead"),
+    [("wraps_at: 65535", "65536"), ("direction: down, wraps_to: 65535, wraps_at: 0", "-1")],
+)
+def test_the_last_value_shown_as_wraps_at_is_warned_of(
+    run: CliRunner, app: typer.Typer, map_directory: Path, full_line: str, counting: str, instead: str
+) -> None:
+    path = map_directory / "map.yaml"
+    path.write_text(full_line.replace("wraps_at: 65536", counting, 1))
+    answer = json.loads(checked(run, app, path, "--json").stdout)
+    (finding,) = answer["findings"]
+    assert (finding["severity"], finding["code"], answer["ok"]) == ("warning", "EA-1714", True)
+    assert finding["suggestion"] == f"write wraps_at: {instead}"

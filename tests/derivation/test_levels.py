@@ -10,16 +10,15 @@ from typing import Any
 
 import pytest
 
-from edge_agent.config.conditions import condition
 from edge_agent.config.signals import PER_UNIT
-from edge_agent.config.tagmap import OnSpan, Pause, Rule, Split
+from edge_agent.config.tagmap import OnSpan, Rule, Split
 from edge_agent.derivation.booking import Books
 from edge_agent.model.measured import LevelState
 from edge_agent.model.movement import EventType, Flag
-from edge_agent.model.reading import Quality, TagRef
+from edge_agent.model.reading import Quality
 from edge_agent.model.state import EPOCH_LEAP, State
 from edge_agent.store.checkpoint import decoded, rows
-from tests.derivation.plant import NOON, ORDER, Bench, counter
+from tests.derivation.plant import ORDER, Bench, counter
 from tests.derivation.vessels import LEVEL, PRINTED, STABLE, TARE, level, positions
 
 
@@ -63,72 +62,6 @@ def test_the_first_level_is_a_baseline() -> None:
     bench = at_rest()
     assert bench.booked == 0
     assert state_of(bench).mark == positions(1000)
-
-
-def test_out_of_sight_before_the_baseline_is_a_gap_from_the_first_reading_on() -> None:
-    bench = Bench(level())
-    go(bench, 1000, 3)
-    bench.away(40)
-    go(bench, 940, 30)
-    ((cause, low, high),) = bench.holes()
-    assert (bench.booked, cause, low) == (0, "not-seen", 0)
-    assert high is not None
-    assert 60 <= high <= 2 * (3 + 40 + 10)
-    assert bench.journal.gaps[0].since == NOON + timedelta(seconds=1)
-    go(bench, 930, 30)
-    assert bench.booked == 10
-
-
-def test_bad_quality_before_the_baseline_is_the_same() -> None:
-    bench = Bench(level())
-    go(bench, 1000, 3)
-    bench.after(1).read(None, LEVEL, quality=Quality.BAD).after(30)
-    go(bench, 960, 30)
-    assert [cause for cause, _, _ in bench.holes()] == ["not-seen"]
-
-
-def test_what_is_exchanged_is_used_before_it_is_known() -> None:
-    bench = at_rest(300)
-    go(bench, 0, 20)
-    go(bench, go(bench, 800, 40, 1), 30)
-    assert bench.doubts() == [("fell-too-fast", [0, 0, 300])]
-    ((cause, low, high),) = bench.holes()
-    assert (cause, low) == ("fell-too-fast", 0)
-    assert high is not None
-    assert bench.booked < 40 <= bench.booked + high
-
-
-def test_a_refill_under_way_when_it_is_paused_is_no_credit() -> None:
-    bench = at_rest()
-    now = go(bench, 1000, 15, -10)
-    meter(bench, "pause")
-    now = go(bench, now, 40, -10)
-    meter(bench, "resume", rebase=True)
-    go(bench, now, 30)
-    assert [cause for cause, _, _ in bench.holes()] == ["paused"]
-    go(bench, now - 10, 30)
-    assert bench.booked == 10
-
-
-def test_at_the_sensors_end_after_an_outage_is_a_gap_as_ever() -> None:
-    bench = at_rest(blind_above=Decimal(2000))
-    bench.away(10)
-    go(bench, 2000, 60)
-    go(bench, 1000, 30)
-    ((cause, low, high),) = bench.holes()
-    assert (cause, low) == ("clipped", 0)
-    assert high is not None
-    assert high >= 100
-
-
-def test_the_first_reading_of_a_pause_is_no_evidence_of_use() -> None:
-    valve = TagRef("plc", "valve")
-    bench = Bench(replace(level(), pause=Pause(condition("plc.valve"), rebase=True))).read(True, valve)
-    go(bench, 1000, 20)
-    assert state_of(bench).paused is not None
-    bench.after(1).read(False, valve)
-    go(bench, 960, 30)
-    assert (bench.booked, [cause for cause, _, _ in bench.holes()]) == (0, ["paused"])
 
 
 def test_less_than_the_hysteresis_is_no_use_and_more_is() -> None:

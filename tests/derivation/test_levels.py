@@ -194,19 +194,6 @@ def test_a_scale_in_motion_is_no_reading_and_its_last_value_counts_once_it_is_st
     assert bench.booked == 20
 
 
-def test_a_flag_that_is_stable_after_an_outage_says_nothing_of_the_weight_before_it() -> None:
-    bench = Bench(level(stable=STABLE)).read(True, STABLE)
-    go(bench, 300, 20)
-    bench.away(60)
-    for _ in range(3):
-        bench.after(1).read(True, STABLE)
-    go(bench, 700, 60)
-    ((cause, low, high),) = bench.holes()
-    assert (bench.booked, cause, low) == (0, "refill", 0)
-    assert high is not None
-    assert high >= 2 * 60
-
-
 def test_what_the_scale_printed_is_kept() -> None:
     bench = at_rest(300, printed=PRINTED)
     bench.read("00290.0 kg N", PRINTED)

@@ -11,7 +11,7 @@ from edge_agent.config.tagmap import Pause
 from edge_agent.model.reading import Quality, TagRef
 from tests.derivation.plant import NOON, Bench
 from tests.derivation.test_levels import at_rest, go, meter, state_of
-from tests.derivation.vessels import LEVEL, level
+from tests.derivation.vessels import LEVEL, STABLE, level
 
 
 def test_out_of_sight_before_the_baseline_is_a_gap_from_the_first_reading_on() -> None:
@@ -78,3 +78,16 @@ def test_the_first_reading_of_a_pause_is_no_evidence_of_use() -> None:
     bench.after(1).read(False, valve)
     go(bench, 960, 30)
     assert (bench.booked, [cause for cause, _, _ in bench.holes()]) == (0, ["paused"])
+
+
+def test_a_flag_that_is_stable_after_an_outage_says_nothing_of_the_weight_before_it() -> None:
+    bench = Bench(level(stable=STABLE)).read(True, STABLE)
+    go(bench, 300, 20)
+    bench.away(60)
+    for _ in range(3):
+        bench.after(1).read(True, STABLE)
+    go(bench, 700, 60)
+    ((cause, low, high),) = bench.holes()
+    assert (bench.booked, cause, low) == (0, "refill", 0)
+    assert high is not None
+    assert high >= 2 * 60

@@ -96,5 +96,5 @@ def test_whatever_was_missed_is_open(seed: int) -> None:
         booked, reviews = bench.booked, len(bench.journal.reviews)
         bench.after(lasted).read(after % 1000, continuous=False).rest(4)
         fresh = list(bench.journal.reviews.values())[reviews:]
-        ran = [{way.quantity for way in one.candidates} for one in fresh] or [{bench.booked - booked}]
+        ran = [{way.quantity for way in one.candidates} for one in fresh] or [{Decimal(bench.booked - booked)}]
         assert ran[0] >= {Decimal(after - before)}

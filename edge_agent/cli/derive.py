@@ -67,9 +67,11 @@ def say_ignored(recording: Recording, who: str = "the map") -> None:
 
 
 def _say_uncounted(derived: Derived) -> None:
-    """Say on standard error what was read and is in no movement: readings that are none, and what still waits."""
+    """Say on standard error what is in no movement: readings that are none, what still waits or stands open."""
     for name, (shown, word) in derived.waiting.items():
         typer.echo(f"waits: {name} has read {shown} and counts it once {_WAITS_FOR[word]}", err=True)
+    for name, how in derived.open:
+        typer.echo(f"open: {name} {how}", err=True)
     for (name, word), number in sorted(derived.counts.items()):
         if word in _UNCOUNTED:
             typer.echo(f"not counted: {name}, {word}: {number}", err=True)

@@ -49,6 +49,7 @@ def _observe(counter: Counter, unproven: Unproven, state: CounterState, seen: Ob
         hold = _held_from(seen, in_band=in_band)
     else:
         hold = _held_on(counter, state.hold, seen, in_band=in_band)
+        seen = replace(seen, continuous=hold.continuous)
     if in_band and hold.left:
         return decide_in_band(counter, unproven, replace(state, hold=hold), seen, room)
     held = replace(state, hold=hold)
@@ -84,7 +85,8 @@ def settle(counter: Counter, unproven: Unproven, state: CounterState, now: Insta
     hold = state.hold
     if hold is None or not hold.sure or not _settled(counter, hold, now):
         return state, ()
-    seen = Observation(hold.raw, hold.at, hold.time, hold.elapsed, moved=moved(counter, state, now))
+    moved_on, followed = moved(counter, state, now), hold.continuous
+    seen = Observation(hold.raw, hold.at, hold.time, hold.elapsed, moved=moved_on, continuous=followed)
     after, found = decide(counter, unproven, state, seen)
     return compared(counter, state, with_stop(counter, state, seen, after, found), now, seen.time)
 
@@ -123,6 +125,7 @@ def _held_on(counter: Counter, hold: Hold, seen: Observation, *, in_band: bool) 
         samples=hold.samples + 1,
         left=hold.left or not in_band,
         began=(hold.began or hold.since) if hold.sure else None,
+        continuous=hold.continuous and seen.continuous,
     )
     if not hold.sure or not within(hold.raw, seen.raw, room_in(counter, seen.elapsed_in_hold)):
         return begun
@@ -142,6 +145,7 @@ def _held_from(seen: Observation, *, in_band: bool) -> Hold:
         elapsed=seen.elapsed,
         samples=1,
         left=not in_band,
+        continuous=seen.continuous,
     )
 
 

@@ -139,12 +139,14 @@ def _decide_fallen(counter: Counter, state: CounterState, seen: Observation, roo
 def _unseen(
     counter: Counter, state: CounterState, seen: Observation, first: int, room: Decimal | None
 ) -> Decided | None:
-    """Review instead of booking what ran unseen: several wraps fit, or it exceeds `review_over`."""
-    modulus = counter.modulus
-    unseen = (state.outage or state.skipped) and not seen.same
-    if unseen and modulus is not None and room is not None and room >= modulus:
-        ways = _turns(counter, first, room, "ran unseen")
-        message = f"unseen for {seen.elapsed:.1f} s: whole turns of {modulus} fit"
+    """Review instead of booking what ran unseen: several wraps fit, or it exceeds `review_over`.
+
+    Unseen is whatever no continuous reading vouches for: a counter may turn whole turns between two polls too.
+    """
+    unseen = (state.outage or state.skipped or not seen.continuous) and not seen.same
+    ways = _turns(counter, first, room, "ran unseen") if unseen else []
+    if len(ways) > 1:
+        message = f"unseen for {seen.elapsed:.1f} s: whole turns of {counter.modulus} fit"
         return _doubt(counter, state, seen, Cause.SEVERAL_WRAPS, ways=ways, message=message)
     if state.outage and counter.review_over is not None and first > counter.review_over:
         ways = [Way(first, "ran during the outage"), Way(0, "did not")]

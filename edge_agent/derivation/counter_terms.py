@@ -65,6 +65,7 @@ class Observation:
     elapsed_in_hold: Decimal = Decimal(0)
     same: bool = False
     moved: Moved | None = None
+    continuous: bool = False
 
 
 Decided = tuple[CounterState, tuple[Finding, ...]]

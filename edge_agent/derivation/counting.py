@@ -97,7 +97,7 @@ class CounterRule:
         hold, raw = known.hold, spec.counts(value)
         in_hold = _elapsed(source, hold.at, hold.time, at, time) if hold is not None else Decimal(0)
         same = raw == known.last_raw and reading.source_time == state.last_time
-        seen = Observation(raw, at, time, elapsed, in_hold, same, moved(spec, known, at))
+        seen = Observation(raw, at, time, elapsed, in_hold, same, moved(spec, known, at), reading.continuous)
         after, found = counter.observe(spec, self.rule.unproven, known, seen)
         flags = (Flag.SOURCE_TIME_REFUSED,) if refused else ()
         self._take(work, known, after, found, now=at, statuses=(reading.status,), flags=flags)

@@ -162,14 +162,16 @@ class Run:
             return False
         if (one.highest is not None and raw > one.highest) or (one.lowest is not None and raw < one.lowest):
             return False
-        if one.rate is None or not delta:
+        may_turn = not reading.continuous and one.modulus > 0
+        if one.rate is None or not (delta or may_turn):
             return True
         elapsed = at.monotonic_ns - last.monotonic_ns
         if reading.continuous and elapsed > one.settle:
             elapsed = one.settle
         elif elapsed == 0:
             elapsed = self._claimed(work, at, time)
-        return delta * one.unit <= one.burst + one.rate * max(elapsed, 0)
+        room = one.burst + one.rate * max(elapsed, 0)
+        return delta * one.unit <= room and not (may_turn and (delta + one.modulus) * one.unit <= room)
 
     def _claimed(self, work: Books, at: Instant, time: datetime) -> int:
         """Nanoseconds between two values of one delivery: source time, capped by the time since the one before."""

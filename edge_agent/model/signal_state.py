@@ -19,7 +19,8 @@ class Hold:
     `at` and `time` are its newest reading, `reached` is the time of the first that showed `raw`, `elapsed` the newest's
     seconds since the booked one. `left` tells that some value lay outside the band of the
     booked one. `began` is when the first plateau did (None: with the present one). `sure` is false where the counter
-    was out of sight since that reading: then only another one decides.
+    was out of sight since that reading: then only another one decides. `continuous` tells that no change since the
+    booked one can have been missed.
     """
 
     since: Instant
@@ -33,6 +34,7 @@ class Hold:
     left: bool
     began: Instant | None = None
     sure: bool = True
+    continuous: bool = False
 
 
 @value

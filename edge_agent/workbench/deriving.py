@@ -22,6 +22,7 @@ from edge_agent.model.reading import TICK_SECONDS, Tick
 from edge_agent.model.state import State
 from edge_agent.workbench.confirmations import confirmed
 from edge_agent.workbench.recording import Delivery
+from edge_agent.workbench.standing import still_open
 from edge_agent.workbench.values import instant
 
 _TICK = timedelta(seconds=TICK_SECONDS)
@@ -41,6 +42,8 @@ class Derived:
     """Rules whose first value was only where they began."""
     waiting: dict[str, tuple[str, str]] = field(default_factory=dict)
     """Counters whose newest value is not counted yet at the end: that value, and the word for what it waits for."""
+    open: list[tuple[str, str]] = field(default_factory=list)
+    """What stands open at the end and is in no review or gap yet: the rule, and how it stands."""
 
     def take(self, outcome: Outcome) -> None:
         """One outcome more; the newest mark of a line is where it stands."""
@@ -121,6 +124,10 @@ class _Fold:
             self.run_to(end)
             self._tick(end)
             self.derived.waiting = dict(self._waiting(end))
+            for name, rule in self._rules.items():
+                known = self._state.rules.get(name)
+                if known is not None:
+                    self.derived.open += ((name, one) for one in still_open(rule, known.signal, self._delivered))
 
     def _waiting(self, end: datetime) -> Iterator[tuple[str, tuple[str, str]]]:
         for name, rule in self._rules.items():

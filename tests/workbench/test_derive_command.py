@@ -83,6 +83,15 @@ def test_what_still_waits_at_the_end_and_what_was_no_reading_is_said_on_standard
     assert "not counted: preforms_used, not_a_reading: 1\n" in errors
 
 
+def test_what_stands_open_at_the_end_is_said_on_standard_error(tmp_path: Path) -> None:
+    lost = at(2, source="filler", state="lost")
+
+    code, said, errors = _derive(tmp_path, MAP, "--json", lines=[*LINES, read(1.5, "bottles_out", 3), lost])
+
+    assert (code, json.loads(said)["bottles_made"]["review"]) == (0, [])
+    assert errors.startswith("open: bottles_made has shown 3, which is held: what ran since 2026-03-02T11:00:01Z ")
+
+
 def test_a_block_without_its_acknowledgement_is_said_on_standard_error(tmp_path: Path) -> None:
     block = at(0, block="pallet_out", number=7, values={"filler.pal_cases": 40, "filler.pal_sscc": "P7"})
 

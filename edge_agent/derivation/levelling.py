@@ -83,7 +83,7 @@ class LevelRule:
             self._keep(work, level.rebased(state, state.window.advanced, Cause.TARE))
 
     def returned(self, work: Books) -> None:
-        """The source is back: what is seen next spans an outage, and neither value nor flag is what it was before it."""
+        """The source is back: what is seen next spans an outage; what value and flag were before it says nothing."""
         for tag in (self.spec.tag, self.spec.stable):
             if tag is not None:
                 _forget(work, tag)

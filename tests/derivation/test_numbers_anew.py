@@ -45,7 +45,7 @@ class Told:
 
     def shows(self, *numbers: int, cases: int = 40, sscc: str = "P1", answered: bool = True) -> Told:
         for number in numbers:
-            values = {CASES: cases, SSCC: sscc, NUMBER: number}
+            values: dict[TagRef, Scalar] = {CASES: cases, SSCC: sscc, NUMBER: number}
             read = {tag: self.bench.reading(value, tag) for tag, value in values.items()}
             at = (1, 0) if self.kind is Kind.BITS else ((self.tail + 1) % SLOTS, self.tail)
             self.bench.feed(Block(self.rule.name, *at, read, self.bench.now, waiting=1))

@@ -177,21 +177,53 @@ def _said(reading: Reading | None) -> str:
     return ": not read" if reading is None else f": {reading.value!r}, {reading.quality}"
 
 
+def own_number(handshake: Handshake, block: Block) -> int | None:
+    """The PLC's own number of a block; None where it has none, or none that can be read."""
+    reading = None if handshake.number is None else block.values.get(handshake.number)
+    return reading.value if reading is not None and isinstance(reading.value, int) else None
+
+
 def follows(handshake: Handshake, state: HandshakeState, block: Block) -> tuple[tuple[Finding, ...], int | None]:
     """Whether the PLC's own number of a block follows the one before, or 0 or 1 its type's largest one.
 
-    What lies between is a gap, of as much as was shown before a count that began anew. Also the number to remember.
-    Without one there is nothing to say.
+    What lies between is a gap, of as much as was shown before a count that began anew; after a restart 0 and 1 may
+    always have begun one. Also the number to remember. Without one there is nothing to say.
     """
-    reading = None if handshake.number is None else block.values.get(handshake.number)
-    number = None if reading is None or not isinstance(reading.value, int) else reading.value
-    wraps = number in {0, 1} and state.sequence in _LARGEST
-    if number is None or state.sequence is None or number == state.sequence + 1 or wraps:
+    number = own_number(handshake, block)
+    if number is None or state.sequence is None:
         return (), state.sequence if number is None else number
+    if number in {0, 1} and (state.restarted or (number != state.sequence + 1 and state.sequence not in _LARGEST)):
+        return (numbers_anew(state, number),), number
+    if number in {0, 1, state.sequence + 1}:
+        return (), number
     message = f"number {number} came after {state.sequence}: what lies between was never shown"
-    if number in {0, 1}:
-        message = f"the numbers began anew at {number}: what was shown after {state.sequence} is not known"
     return (Skipped(Cause.SKIPPED_NUMBERS, UNKNOWN, message),), number
+
+
+def numbers_anew(state: HandshakeState, number: int | None) -> Skipped:
+    """The PLC's own numbers may have begun anew: nobody knows what was forgotten, nor what was shown meanwhile."""
+    message = (
+        f"the numbers may have begun anew, at {number}: what was to be shown after {state.sequence} is not known; "
+        "compare with the PLC's own list, or with what lies there"
+    )
+    return Skipped(Cause.SKIPPED_NUMBERS, UNKNOWN, message)
+
+
+def repeated(
+    handshake: Handshake, state: HandshakeState, block: Block, *, latest: bool
+) -> tuple[HandshakeState, tuple[Finding, ...]]:
+    """A block that says the same as the `latest` one, its number too, or as an earlier one: it is not booked again.
+
+    Only a container names it for certain. Else the first numbers after a restart, and any that fell, may be those of a
+    new count, of a movement that happens to be like the old one. That is said once: until another one is new.
+    """
+    number, said = own_number(handshake, block), state.repeated and not state.restarted
+    if handshake.container is not None or number is None:
+        return state, ()
+    after = state if latest else replace(state, sequence=number)
+    if said or (latest and not (state.restarted and number <= 1)):
+        return after, ()
+    return replace(after, restarted=False, repeated=True), (numbers_anew(state, number),)
 
 
 def _place(handshake: Handshake, state: HandshakeState) -> Place:

@@ -91,21 +91,24 @@ def _committed(handshake: Handshake, state: HandshakeState, block: Block, conten
     if block.acknowledged:
         return Verdict(after)
     unseen = _low(state, replace(block, number=0)).findings if block.fell else ()
-    return Verdict(after, (*unseen, *_alike(handshake, state)), Result(state.result))
+    after, anew = confirmed.repeated(handshake, after, block, latest=True)
+    return Verdict(after, (*unseen, *_alike(handshake, state), *anew), Result(state.result))
 
 
 def _numbered(handshake: Handshake, state: HandshakeState, block: Block, content: str, *, same: bool) -> Verdict:
     """A request that waits, with the PLC's own number: that says which transaction it is, whatever the phase was."""
     if same and state.phase in _COMMITTED:
         return _committed(handshake, state, block, content, same=same)
-    if same:
-        return Verdict(_at(state, Phase.OPEN), (), Result(state.result))
-    if confirmed.is_known(state, content):
-        return Verdict(_at(replace(state, content=content, result=Result.DONE), Phase.OPEN), (), Result.DONE)
-    _, number = confirmed.follows(handshake, state, block)
-    if number is not None and number == state.sequence:
-        why = f"has the number {number} of the one before, and other content"
-        return _doubt(handshake, state, block, content, Cause.CONFLICT, why=why)
+    if same or confirmed.is_known(state, content):
+        after, anew = confirmed.repeated(handshake, state, block, latest=same)
+        after = after if same else replace(after, content=content, result=Result.DONE)
+        return Verdict(_at(after, Phase.OPEN), anew, Result(after.result))
+    number = confirmed.own_number(handshake, block)
+    if state.sequence is not None and number in {None, state.sequence}:
+        why = f"has the number {state.sequence} of the one before, and other content"
+        doubt = _doubt(handshake, state, block, content, Cause.CONFLICT, why=why)
+        anew = (confirmed.numbers_anew(state, number),) if state.restarted and number is not None else ()
+        return replace(doubt, findings=(*anew, *doubt.findings))
     return _new(handshake, state, block, content)
 
 

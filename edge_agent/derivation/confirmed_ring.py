@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from edge_agent.config.signals import Handshake
 from edge_agent.derivation import confirmed
-from edge_agent.derivation.confirmed import UNKNOWN, Finding, Place, Skipped, Suspicion, Verdict
+from edge_agent.derivation.confirmed import UNKNOWN, Place, Skipped, Suspicion, Verdict
 from edge_agent.model.confirmation import Block, Result
 from edge_agent.model.movement import Cause
 from edge_agent.model.signal_state import HandshakeState
@@ -53,16 +53,14 @@ def _at_its_place(handshake: Handshake, state: HandshakeState, block: Block, con
 
     Where a tail of 0 was left, a ring that a restart has emptied looks like one that goes on; entries' numbers tell.
     """
-    findings: tuple[Finding, ...] = ()
+    message = ""
     if state.restarted and block.waiting and not block.acknowledged and handshake.number is None:
         message = "the PLC may have restarted, and the tail is at 0: the ring goes on, or it began anew"
-        findings = (Skipped(Cause.SKIPPED_NUMBERS, UNKNOWN, message),)
     if block.waiting < state.waiting:
         message = f"{state.waiting} entries waited, now {block.waiting}: they were overwritten, or the ring began anew"
-        findings = (Skipped(Cause.SKIPPED_NUMBERS, UNKNOWN, message),)
         state = replace(state, doubtful=max(1, block.waiting))
     verdict = _entry(handshake, state, block, content)
-    return replace(verdict, findings=(*findings, *verdict.findings))
+    return _with_gap(verdict, message) if message else verdict
 
 
 def _latest_again(handshake: Handshake, state: HandshakeState, block: Block, content: str) -> Verdict:
@@ -70,16 +68,23 @@ def _latest_again(handshake: Handshake, state: HandshakeState, block: Block, con
     if state.released and handshake.number is None:
         message = "the tail went back by one after it was written: the entry there may be booked already"
         return _anew(handshake, state, block, content, message)
-    after = replace(state, released=False, waiting=block.waiting - 1, restarted=False)
-    return Verdict(after, (), Result(state.result))
+    lost = replace(state, restarted=state.restarted or state.released)  # whoever takes the tail back has restarted
+    after, anew = confirmed.repeated(handshake, lost, block, latest=True)
+    after = replace(after, released=False, waiting=block.waiting - 1, restarted=False)
+    return Verdict(after, anew, Result(state.result))
 
 
 def _anew(handshake: Handshake, state: HandshakeState, block: Block, content: str, message: str) -> Verdict:
     """The ring began anew at its present tail; what waited before, unseen, is lost to us."""
     begun = _begin(state.epoch + 1, block.acknowledged or 0, state)
-    verdict = _entry(handshake, replace(begun, doubtful=max(1, block.waiting)), block, content)
+    begun = replace(begun, doubtful=max(1, block.waiting), restarted=state.restarted and block.waiting > 0)
+    return _with_gap(_entry(handshake, begun, block, content), message)
+
+
+def _with_gap(verdict: Verdict, message: str) -> Verdict:
+    """The verdict with a gap, unless the entry's number says it too."""
     if any(isinstance(found, Skipped) for found in verdict.findings):
-        return verdict  # the entry's number says it too
+        return verdict
     return replace(verdict, findings=(Skipped(Cause.SKIPPED_NUMBERS, UNKNOWN, message), *verdict.findings))
 
 
@@ -87,7 +92,9 @@ def _entry(handshake: Handshake, state: HandshakeState, block: Block, content: s
     """The entry at the tail, if there is one."""
     if not block.waiting:
         return Verdict(replace(state, waiting=0))
-    if state.restarted:
+    restarted = state.restarted
+    unseen, sequence = confirmed.follows(handshake, state, block)
+    if restarted:
         state = replace(state, restarted=False, doubtful=max(state.doubtful, block.waiting))
     known = confirmed.is_known(state, content)
     taken = replace(
@@ -101,12 +108,13 @@ def _entry(handshake: Handshake, state: HandshakeState, block: Block, content: s
     )
     if known and handshake.number is not None:
         begun = replace(taken, epoch=state.epoch + 1, first_number=taken.latest, result=Result.DONE)  # takes no place
-        return Verdict(begun, (), Result.DONE)
+        again = replace(begun, restarted=restarted)
+        after, anew = confirmed.repeated(handshake, again, block, latest=content == state.content)
+        return Verdict(replace(after, restarted=False), anew, Result.DONE)
     if known and state.doubtful:
         why = "has the content of an earlier one, and the ring may have begun anew: it may be booked already"
         return _doubt(handshake, taken, block, Cause.IN_DOUBT, why)
-    unseen, sequence = confirmed.follows(handshake, state, block)
-    verdict = confirmed.judge(handshake, replace(taken, sequence=sequence), block, content)
+    verdict = confirmed.judge(handshake, replace(taken, sequence=sequence, repeated=False), block, content)
     return replace(verdict, findings=(*unseen, *verdict.findings))
 
 

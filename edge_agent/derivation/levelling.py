@@ -59,14 +59,14 @@ class LevelRule:
             return
         if reading.quality is not Quality.GOOD or reading.value is None:
             if reading.tag == self.spec.stable:
-                _forget(work, reading.tag)
+                _remember(work, reading.tag, None)  # nobody knows whether it is
             return
         _remember(work, reading.tag, reading.value)
         if reading.tag != self.spec.stable:
             return
-        last = _known(work, self.spec.tag)
-        if reading.value is True and last is not None:
-            self._level(work, replace(reading, tag=self.spec.tag, value=last), time, flags)
+        last = work.state.tags.get(self.spec.tag)
+        if reading.value is True and last is not None and last.value is not None:
+            self._level(work, replace(reading, tag=self.spec.tag, value=last.value), time, flags)
 
     def settle(self, work: Books, now: Instant) -> None:
         """Time has passed: the last reading stands, if the source is there to contradict it."""
@@ -83,13 +83,14 @@ class LevelRule:
             self._keep(work, level.rebased(state, state.window.advanced, Cause.TARE))
 
     def returned(self, work: Books) -> None:
-        """The source is back: what is seen next spans an outage; what value and flag were before it says nothing."""
-        for tag in (self.spec.tag, self.spec.stable):
-            if tag is not None:
-                _forget(work, tag)
+        """The source is back: what is seen next spans an outage."""
         state = self.state(work)
+        if self.spec.stable is not None:
+            _remember(work, self.spec.tag, None)  # a flag that is stable now says nothing of a weight of before
         if state is not None:
             self._keep(work, level.returned(state))
+        if self.spec.stable is not None:
+            _remember(work, self.spec.stable, None)  # it may be in motion now
 
     def pause(self, work: Books, now: Instant) -> None:
         """From now on readings are no evidence of use."""
@@ -107,11 +108,11 @@ class LevelRule:
     def _level(self, work: Books, reading: Reading, time: datetime, flags: tuple[Flag, ...]) -> None:
         name, state, at = self.rule.name, self.state(work), reading.received
         raw, why = self._raw(work, reading)
-        if raw is None:
-            _forget(work, self.spec.tag)
-        elif self.spec.stable is not None:
+        if self.spec.stable is not None:
             _remember(work, self.spec.tag, raw)
-            if _known(work, self.spec.stable) is not True:
+        if raw is not None and self.spec.stable is not None:
+            stable = work.state.tags.get(self.spec.stable)
+            if stable is None or stable.value is not True:
                 raw, why = None, "unstable"
         waiting = None if raw is None else waits_for(self.rule, work.state, time)
         if waiting is not None:
@@ -186,20 +187,7 @@ class LevelRule:
         work.outcome.epochs[name, after.epoch] = mark
 
 
-def _remember(work: Books, tag: TagRef, value: Scalar) -> None:
-    seen = TagState(value, Quality.GOOD)
-    if work.state.tags.get(tag) != seen:
-        work.state.tags[tag] = seen
-
-
-def _forget(work: Books, tag: TagRef) -> None:
-    """What the tag shows is not known any more, until it is read again."""
-    seen = work.state.tags.get(tag)
-    if seen is not None and seen.quality is Quality.GOOD:
-        work.state.tags[tag] = replace(seen, quality=Quality.BAD)
-
-
-def _known(work: Books, tag: TagRef) -> Scalar | None:
-    """What the tag shows; None where that is not known."""
-    seen = work.state.tags.get(tag)
-    return seen.value if seen is not None and seen.quality is Quality.GOOD else None
+def _remember(work: Books, tag: TagRef, value: Scalar | None) -> None:
+    known = work.state.tags.get(tag)
+    if known is None or known.value != value:
+        work.state.tags[tag] = TagState(value, Quality.GOOD)

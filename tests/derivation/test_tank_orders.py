@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -16,10 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_agent.config.tagmap import Split
-from edge_agent.derivation import level_findings
+from edge_agent.derivation import level_findings, levelling
 from edge_agent.model.movement import LineState
 from edge_agent.model.reading import Link, Quality, Reading, SourceChange, TagRef
-from tests.derivation.plant import BOOTED, ORDER
+from tests.derivation.plant import BOOTED, ORDER, Bench
 from tests.derivation.tank import Tank
 from tests.derivation.test_tank_oracle import DEADBAND, LAG, TREMBLING, Step
 from tests.derivation.vessels import LEVEL, STABLE, level
@@ -159,8 +160,25 @@ def test_the_rule_may_say_whose_it_is(split: Split, whose: str) -> None:
     assert tank.given(whose) == pytest.approx(60, abs=DEADBAND)
 
 
+@pytest.mark.parametrize("read", [True, False], ids=["bad", "not read since the session was lost"])
+def test_a_flag_that_is_not_known_is_not_stable(read: bool) -> None:
+    bench = Bench(level(stable=STABLE)).read(True, STABLE)
+    for _ in range(20):
+        bench.after(1).read(Decimal(300), LEVEL)
+    if read:
+        bench.after(1).read(None, STABLE, quality=Quality.BAD)
+    else:
+        bench.away(5)
+    for _ in range(100):
+        bench.after(1).read(Decimal(0), LEVEL)
+    assert (bench.booked, bench.doubts(), bench.journal.counts["unstable"]) == (0, [], 100)
+    bench.read(Decimal(290), LEVEL).read(True, STABLE).rest(20)
+    assert (bench.booked, bench.doubts()) == (10, [])
+
+
 def takes_what_was_shown_before_for_a_reading(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr("edge_agent.derivation.levelling._forget", lambda *_: None)
+    right = levelling._remember
+    patch.setattr(levelling, "_remember", lambda work, tag, value: None if value is None else right(work, tag, value))
 
 
 def looks_at_the_order_of_the_end_only(patch: pytest.MonkeyPatch) -> None:

@@ -35,10 +35,9 @@ def post(
     for found in findings:
         match found:
             case Delta():
-                _book(work, rule, found, _evidence(found, statuses, flags), brief)
-                cadence.schedule(work, (rule,), now.wall)
+                post_proven(work, rule, evidence(found, statuses, flags), now, brief=brief)
             case Doubt():
-                _doubt(work, rule, found, _evidence(found.at, statuses, flags), brief)
+                _doubt(work, rule, found, evidence(found.at, statuses, flags), brief)
             case Hole():
                 _hole(work, rule, found, brief)
 
@@ -49,7 +48,14 @@ def say(work: Books, rule: Rule, cause: Cause, span: tuple[datetime, datetime], 
     work.notice(Notice("", cause, work.key(rule, whose, span[1]), Decimal(0), *span, message))
 
 
-def _evidence(delta: Delta, statuses: tuple[int, ...], flags: tuple[Flag, ...]) -> Evidence:
+def post_proven(work: Books, rule: Rule, proof: Evidence, now: Instant, *, brief: timedelta) -> None:
+    """Give what has run for certain its place in the books."""
+    _book(work, rule, proof, brief)
+    cadence.schedule(work, (rule,), now.wall)
+
+
+def evidence(delta: Delta, statuses: tuple[int, ...], flags: tuple[Flag, ...]) -> Evidence:
+    """What proves a delta, with the status codes of its reading and flags of the reading itself."""
     return Evidence(
         epoch=delta.epoch,
         from_position=delta.from_position,
@@ -82,10 +88,10 @@ def _whose(
     return attribute(rule, within, lasted, brief)
 
 
-def _book(work: Books, rule: Rule, delta: Delta, proof: Evidence, brief: timedelta) -> None:
+def _book(work: Books, rule: Rule, proof: Evidence, brief: timedelta) -> None:
     """Book a certain quantity, unless it is open whose it is: then it is in review as a whole."""
     since, until = proof.first_time, proof.last_time
-    raw = delta.to_position - delta.from_position
+    raw = proof.to_position - proof.from_position
     whose = _whose(work, rule, (since, until), brief, (raw, raw))
     proof = replace(proof, flags=(*proof.flags, *whose.flags))
     line = work.line(rule, work.key(rule, whose.first, until), raw, proof)

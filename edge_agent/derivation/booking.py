@@ -365,7 +365,21 @@ def _merge(rule: Rule, last: Line, line: Line) -> Line | None:
     apart = isinstance(rule.signal, Handshake | Confirmation) and last.key.container is not None
     if not follows or last.key != line.key or apart or not measured_alike:
         return None
-    proof = Evidence(
+    return Line(
+        last.key,
+        total(last.quantity, line.quantity),
+        last.unit,
+        last.source_quantity + line.source_quantity,
+        last.source_unit,
+        min(last.start_time, line.start_time),
+        max(last.time, line.time),
+        continued(ours, theirs),
+    )
+
+
+def continued(ours: Evidence, theirs: Evidence) -> Evidence:
+    """The proof of both, the second of which goes on where the first ends."""
+    return Evidence(
         epoch=ours.epoch,
         from_position=ours.from_position,
         to_position=theirs.to_position,
@@ -377,14 +391,4 @@ def _merge(rule: Rule, last: Line, line: Line) -> Line | None:
         status_codes=tuple(dict.fromkeys((*ours.status_codes, *theirs.status_codes))),
         flags=_union(ours.flags, theirs.flags),
         conversion=ours.conversion,
-    )
-    return Line(
-        last.key,
-        total(last.quantity, line.quantity),
-        last.unit,
-        last.source_quantity + line.source_quantity,
-        last.source_unit,
-        min(last.start_time, line.start_time),
-        max(last.time, line.time),
-        proof,
     )

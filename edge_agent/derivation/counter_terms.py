@@ -77,10 +77,12 @@ def position(counter: Counter, state: CounterState) -> int:
 
 
 def at_position(counter: Counter, state: CounterState, reached: int) -> CounterState:
-    """The state with its epoch ended at a position further on, as the device showed it there."""
+    """The state at another position of its epoch, as the device showed it there."""
     raw, wraps = reached - state.wraps * (counter.modulus or 0), state.wraps
     if counter.wraps_at is not None and raw >= counter.wraps_at:
         raw, wraps = raw - (counter.modulus or 0), wraps + 1
+    elif counter.wraps_at is not None and raw < min(counter.wraps_to, 0):
+        raw, wraps = raw + (counter.modulus or 0), wraps - 1
     return replace(state, last_raw=raw, wraps=wraps)
 
 

@@ -10,7 +10,7 @@ from decimal import Decimal
 from edge_agent.config.signals import Counter, Resets
 from edge_agent.config.tagmap import Rule
 from edge_agent.derivation import counter
-from edge_agent.derivation.booking import Books
+from edge_agent.derivation.booking import Books, continued
 from edge_agent.derivation.context import waits_for
 from edge_agent.derivation.counter_beyond import is_beyond, is_disproved, with_beyond
 from edge_agent.derivation.counter_cross import compared, moved, with_second
@@ -19,9 +19,9 @@ from edge_agent.derivation.counter_terms import Observation, at_position
 from edge_agent.derivation.counter_turn import facing, turned
 from edge_agent.derivation.findings import Delta, Finding
 from edge_agent.derivation.pipe import is_open
-from edge_agent.derivation.posting import moved_back, post, say
+from edge_agent.derivation.posting import evidence, moved_back, post, post_proven, say
 from edge_agent.derivation.timetable import latest_of
-from edge_agent.model.movement import Cause, Flag
+from edge_agent.model.movement import Cause, Evidence, Flag
 from edge_agent.model.outcome import EpochMark
 from edge_agent.model.reading import Instant, Link, Quality, Reading, TagRef
 from edge_agent.model.signal_state import CounterState, FinalTotal
@@ -75,24 +75,23 @@ class CounterRule:
                 self._keep(work, replace(counter.baseline(self.spec, seen), final=self._known_final(work)))
             work.count(name, "not_a_reading" if value is None else "baseline")
             return
-        waiting = "not_a_reading" if value is None else self._waits(work, state, self.spec.counts(value), time)
-        if value is None or waiting is not None:
+        if value is None:
             known = counter.stood_still(self.spec, state, at, time) if reading.continuous else state
-            if value is None:
-                known = self._beyond(work, known, reading, time)
-            work.count(name, waiting or "not_a_reading")
+            known = self._beyond(work, known, reading, time)
+            work.count(name, "not_a_reading")
             self._keep_changed(work, state, counter.out_of_sight(known, outage=False))
-            if value is not None:
-                work.put(name, replace(work.rule(name), unread=value))
             return
-        if work.rule(name).unread is not None:
-            work.put(name, replace(work.rule(name), unread=None))
+        if state.restored:
+            state = self._rewound(work, state)
         signed = self._with_calendar(work, state, time, continuous=reading.continuous)
         known = counter.stood_still(self.spec, signed, at, time) if reading.continuous else signed
         source = work.state.sources[reading.tag.source]
         elapsed = _elapsed(source, known.last_at, state.last_time, at, time)
         if self.spec.is_both_ways:
-            known = turned(self.spec, known, facing(self.spec, known).counts(value), elapsed)
+            after = turned(self.spec, known, facing(self.spec, known).counts(value), elapsed)
+            if after.back is not known.back:
+                self._count_waiting(work, known, at)
+            known = after
         spec = facing(self.spec, known)
         hold, raw = known.hold, spec.counts(value)
         in_hold = _elapsed(source, hold.at, hold.time, at, time) if hold is not None else Decimal(0)
@@ -100,7 +99,7 @@ class CounterRule:
         seen = Observation(raw, at, time, elapsed, in_hold, same, moved(spec, known, at), reading.continuous)
         after, found = counter.observe(spec, self.rule.unproven, known, seen)
         flags = (Flag.SOURCE_TIME_REFUSED,) if refused else ()
-        self._take(work, known, after, found, now=at, statuses=(reading.status,), flags=flags)
+        self._take(work, known, after, found, now=at, time=time, statuses=(reading.status,), flags=flags)
 
     def _beyond(self, work: Books, state: CounterState, reading: Reading, time: datetime) -> CounterState:
         """The state after a value that is no reading: one that `wraps_at` says is never shown is said once."""
@@ -138,7 +137,7 @@ class CounterRule:
             continuous = reading.continuous
             known = with_second(self.spec, check, state, Decimal(value), reading.received, continuous=continuous)
             after, found = compared(self.spec, known, (known, ()), reading.received, time)
-            self._take(work, known, after, found, now=reading.received)
+            self._take(work, known, after, found, now=reading.received, time=time)
 
     def _known_final(self, work: Books) -> FinalTotal | None:
         """What the tag of the last total showed before the counter's first reading: that of some reset long ago."""
@@ -146,35 +145,53 @@ class CounterRule:
         value = None if known is None else known.value
         return FinalTotal(self.spec.counts(value)) if isinstance(value, int | Decimal) else None
 
-    def _waits(self, work: Books, state: CounterState, raw: int, time: datetime) -> str | None:
-        """What has to be known before anything is counted, as a word; then all of it is, at once."""
+    def _waits(self, work: Books, proof: Evidence, time: datetime) -> str | None:
+        """What has to be known before what has run is counted, as a word; then all of it is, at once."""
         rule = self.rule
         waiting = waits_for(rule, work.state, time)
         if waiting is not None or not rule.pipe:
             return waiting
-        pipe, ran = work.rule(rule.name).pipe, raw - state.last_raw
-        ran += (self.spec.modulus or 0) if ran < 0 else 0
-        is_unknown = 0 <= ran < rule.pipe if pipe is None else is_open(pipe, ran)
+        pipe, ran = work.rule(rule.name).pipe, proof.to_position - proof.from_position
+        is_unknown = ran < rule.pipe if pipe is None else is_open(pipe, ran)
         return "order_unknown" if is_unknown else None
 
-    def settle(self, work: Books, now: Instant) -> None:
-        """Time has passed: decide a held value that has settled, if the source is there to contradict it.
+    def _count_waiting(self, work: Books, state: CounterState, now: Instant) -> None:
+        """Post what has waited, whether or not all that it waited for is known by now."""
+        known = work.rule(self.rule.name)
+        if known.uncounted is not None:
+            work.put(self.rule.name, replace(known, uncounted=None))
+            self._mark(work, state)
+            post_proven(work, self._facing_rule(state), known.uncounted, now, brief=2 * self.spec.sampling)
 
-        A value that waited is taken as it stands now: had it changed, that would have been seen.
+    def _rewound(self, work: Books, state: CounterState) -> CounterState:
+        """A restored baseline before what had waited then: the lost store may have posted it."""
+        known = work.rule(self.rule.name)
+        if known.uncounted is None:
+            return state
+        work.put(self.rule.name, replace(known, uncounted=None))
+        before = at_position(facing(self.spec, state), state, known.uncounted.from_position)
+        return replace(before, last_time=known.uncounted.first_time)
+
+    def _facing_rule(self, state: CounterState) -> Rule:
+        """What ran back is the movement back."""
+        return moved_back(self.rule) if facing(self.spec, state).runs_back else self.rule
+
+    def settle(self, work: Books, now: Instant) -> None:
+        """Time has passed: count what waited for nothing else, and decide a held value that has settled.
+
+        The latter only if the source is there to contradict it.
         """
-        state = self.state(work)
-        if state is None or work.state.sources[self.source].link is not Link.UP:
+        state, waiting = self.state(work), work.rule(self.rule.name).uncounted
+        if state is None:
             return
-        unread = work.rule(self.rule.name).unread
-        if unread is not None and self._waits(work, state, self.spec.counts(unread), now.wall) is None:
-            self.read(work, Reading(self.spec.tag, unread, Quality.GOOD, now), now.wall, refused=False)
-            return
-        if state.hold is None:
+        if waiting is not None and not state.restored and self._waits(work, waiting, now.wall) is None:
+            self._count_waiting(work, state, now)
+        if state.hold is None or work.state.sources[self.source].link is not Link.UP:
             return
         known = self._with_calendar(work, state, now.wall, continuous=False)
         after, found = counter.settle(facing(self.spec, known), self.rule.unproven, known, now)
         if after is not state:
-            self._take(work, known, after, found, now=now)
+            self._take(work, known, after, found, now=now, time=now.wall)
 
     def sign(self, work: Books, what: str) -> None:
         """A sign of a reset; that of an order is due when the order changed."""
@@ -213,18 +230,32 @@ class CounterRule:
         found: tuple[Finding, ...],
         *,
         now: Instant,
+        time: datetime,
         statuses: tuple[int, ...] = (),
         flags: tuple[Flag, ...] = (),
     ) -> None:
-        """Remember what was decided, and post it: what ran back is the movement back."""
-        spec = facing(self.spec, before)
+        """Remember what was decided, and post it, unless it has to wait; a doubt or a gap ends the waiting."""
+        spec, waiting = facing(self.spec, before), work.rule(self.rule.name).uncounted
+        if after.epoch == before.epoch and len(found) == 1 and isinstance(found[0], Delta):
+            proof = evidence(found[0], statuses, flags)
+            proof = proof if waiting is None else continued(waiting, proof)
+            why = self._waits(work, proof, time)
+            if why is not None or waiting is not None:
+                work.put(self.rule.name, replace(work.rule(self.rule.name), uncounted=proof if why else None))
+            self._keep(work, after)
+            if why is not None:
+                work.count(self.rule.name, why)
+            else:
+                post_proven(work, self._facing_rule(before), proof, now, brief=2 * spec.sampling)
+            return
+        if found or (waiting is not None and self._waits(work, waiting, time) is None):
+            self._count_waiting(work, before, now)
         if after.epoch != before.epoch:
             booked = [one for one in found if isinstance(one, Delta) and one.epoch == before.epoch]
             ended = at_position(spec, before, booked[-1].to_position) if booked else before
             self._mark(work, ended)
         self._keep(work, after)
-        rule = moved_back(self.rule) if spec.runs_back else self.rule
-        post(work, rule, found, now, brief=2 * spec.sampling, statuses=statuses, flags=flags)
+        post(work, self._facing_rule(before), found, now, brief=2 * spec.sampling, statuses=statuses, flags=flags)
 
     def _keep(self, work: Books, after: CounterState) -> None:
         """Remember the counter's state, and the proof of its epoch from raw values alone."""
@@ -232,7 +263,11 @@ class CounterRule:
         self._mark(work, after)
 
     def _mark(self, work: Books, state: CounterState) -> None:
+        """What waits is not in the books, and no part of the proof yet."""
         name, modulus = self.rule.name, self.spec.modulus or 0
+        waiting = work.rule(name).uncounted
+        if waiting is not None:
+            state = at_position(facing(self.spec, state), state, waiting.from_position)
         mark = EpochMark(name, state.epoch, state.first_raw, state.last_raw, state.wraps, modulus)
         work.outcome.epochs[name, state.epoch] = mark
 

@@ -8,6 +8,8 @@ from decimal import Decimal
 from edge_agent.model.movement import Cause, Flag
 from edge_agent.model.value import value
 
+Interval = tuple[datetime, datetime]
+
 
 @value
 class Delta:
@@ -26,7 +28,7 @@ class Delta:
     raw_after: int | Decimal | str
     samples: int
     flags: tuple[Flag, ...] = ()
-    ran: tuple[datetime, datetime] | None = None
+    ran: Interval | None = None
 
 
 @value

@@ -12,7 +12,7 @@ from edge_agent.derivation import cadence
 from edge_agent.derivation.amounts import exact
 from edge_agent.derivation.booking import Books
 from edge_agent.derivation.context import Attribution, Setting, attribute, settings_in
-from edge_agent.derivation.findings import Delta, Doubt, Finding, Hole
+from edge_agent.derivation.findings import Delta, Doubt, Finding, Hole, Interval
 from edge_agent.derivation.pipe import advanced, came_out, entered, straddles_long, within_pipe
 from edge_agent.model.movement import Candidate, Cause, EventType, Evidence, Flag, Line, Notice
 from edge_agent.model.reading import Instant
@@ -35,10 +35,9 @@ def post(
     for found in findings:
         match found:
             case Delta():
-                _book(work, rule, found, _evidence(found, statuses, flags), brief)
-                cadence.schedule(work, (rule,), now.wall)
+                post_proven(work, rule, evidence(found, statuses, flags), now, brief=brief, ran=found.ran)
             case Doubt():
-                _doubt(work, rule, found, _evidence(found.at, statuses, flags), brief)
+                _doubt(work, rule, found, evidence(found.at, statuses, flags), brief)
             case Hole():
                 _hole(work, rule, found, brief)
 
@@ -49,7 +48,16 @@ def say(work: Books, rule: Rule, cause: Cause, span: tuple[datetime, datetime], 
     work.notice(Notice("", cause, work.key(rule, whose, span[1]), Decimal(0), *span, message))
 
 
-def _evidence(delta: Delta, statuses: tuple[int, ...], flags: tuple[Flag, ...]) -> Evidence:
+def post_proven(
+    work: Books, rule: Rule, proof: Evidence, now: Instant, *, brief: timedelta, ran: Interval | None = None
+) -> None:
+    """Give what has run for certain its place in the books. `ran` is as a `Delta` says it."""
+    _book(work, rule, proof, brief, ran)
+    cadence.schedule(work, (rule,), now.wall)
+
+
+def evidence(delta: Delta, statuses: tuple[int, ...], flags: tuple[Flag, ...]) -> Evidence:
+    """What proves a delta, with the status codes of its reading and flags of the reading itself."""
     return Evidence(
         epoch=delta.epoch,
         from_position=delta.from_position,
@@ -67,11 +75,11 @@ def _evidence(delta: Delta, statuses: tuple[int, ...], flags: tuple[Flag, ...]) 
 def _whose(
     work: Books,
     rule: Rule,
-    span: tuple[datetime, datetime],
+    span: Interval,
     brief: timedelta,
     units: tuple[int, int | None],
     *,
-    ran: tuple[datetime, datetime] | None = None,
+    ran: Interval | None = None,
 ) -> Attribution:
     """Whose is what ran in `span`: `units` at the least and the most (None: nothing bounds it)."""
     since, until = span
@@ -90,11 +98,11 @@ def _whose(
     return attribute(rule, within, lasted, brief)
 
 
-def _book(work: Books, rule: Rule, delta: Delta, proof: Evidence, brief: timedelta) -> None:
+def _book(work: Books, rule: Rule, proof: Evidence, brief: timedelta, ran: Interval | None) -> None:
     """Book a certain quantity, unless it is open whose it is: then it is in review as a whole."""
     since, until = proof.first_time, proof.last_time
-    raw = delta.to_position - delta.from_position
-    whose = _whose(work, rule, (since, until), brief, (raw, raw), ran=delta.ran)
+    raw = proof.to_position - proof.from_position
+    whose = _whose(work, rule, (since, until), brief, (raw, raw), ran=ran)
     proof = replace(proof, flags=(*proof.flags, *whose.flags))
     line = work.line(rule, work.key(rule, whose.first, until), raw, proof)
     first_day = work.day(since).date

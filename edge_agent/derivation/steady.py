@@ -270,7 +270,7 @@ def run_on(work: Books, one: Steady, reading: Reading, time: datetime) -> bool:
     if run is None:
         known = work.state.rules.get(name)
         state = None if known is None else known.signal
-        if known is None or type(state) is not CounterState or not _is_plain(work, one, state):
+        if known is None or known.uncounted or type(state) is not CounterState or not _is_plain(work, one, state):
             return False
         run = Run(work, one, known, state)
         if not run.take(work, reading, time):

@@ -12,7 +12,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, TypeVar
 
-from edge_agent.model.movement import Key, Line
+from edge_agent.model.movement import Evidence, Key, Line
 from edge_agent.model.reading import Instant, Link, Quality, Scalar, TagRef
 from edge_agent.model.signal_state import SignalState
 from edge_agent.model.value import value
@@ -70,7 +70,8 @@ class RuleState:
     """All that one rule remembers.
 
     `pending` are its lines not yet cut, the last of them still open for growth. `excluded` is the newest excluded line,
-    as long as nothing else has run. `unread` is the newest raw value that waits for its order or condition to be known.
+    as long as nothing else has run. `uncounted` is what has run for certain, and waits for its order or condition to be
+    known.
 
     `transit` is what has departed and not arrived, by the rule of the departure. `lost_until`: a store was restored,
     and which containers passed until then is not known (`once_per`).
@@ -81,7 +82,7 @@ class RuleState:
     serial: int = 0
     excluded: Line | None = None
     pipe: Pipe | None = None
-    unread: int | Decimal | None = None
+    uncounted: Evidence | None = None
     transit: tuple[Departure, ...] = ()
     lost_until: datetime | None = None
 
@@ -276,7 +277,7 @@ class State:
 
 
 def _waits(rule: RuleState) -> bool:
-    return rule.unread is not None or (rule.signal is not None and rule.signal.waits)
+    return rule.uncounted is not None or (rule.signal is not None and rule.signal.waits)
 
 
 def _own(mapping: MutableMapping[K, V]) -> MutableMapping[K, V]:

@@ -132,8 +132,8 @@ class _Fold:
     def _waiting(self, end: datetime) -> Iterator[tuple[str, tuple[str, str]]]:
         for name, rule in self._rules.items():
             known = self._state.rules.get(name)
-            if known is not None and known.unread is not None:
-                yield name, (str(known.unread), waits_for(rule, self._state, end) or "order_unknown")
+            if known is not None and known.uncounted is not None:
+                yield name, (known.uncounted.raw_after, waits_for(rule, self._state, end) or "order_unknown")
 
     def _due(self) -> Iterator[datetime]:
         """When a tick may decide something."""

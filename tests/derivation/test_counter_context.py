@@ -237,7 +237,7 @@ def test_the_counter_waits_for_its_order_tag() -> None:
     assert (bench.booked, bench.journal.counts["order_unknown"]) == (0, 2)
 
     bench.feed(bench.reading("A", ORDER, source_time=NOON - timedelta(hours=1)), bench.reading(20))
-    assert (bench.of("A"), bench.journal.flags()) == (20, {Flag.SKIPPED_READINGS})
+    assert (bench.of("A"), bench.journal.flags()) == (20, set())
 
 
 def test_an_order_that_began_later_than_the_quantity_is_not_guessed() -> None:
@@ -247,11 +247,17 @@ def test_an_order_that_began_later_than_the_quantity_is_not_guessed() -> None:
     assert bench.after(0.1).read(22).of("A") == 2
 
 
-def test_waiting_so_long_that_several_wraps_fit_is_not_guessed_either() -> None:
+@pytest.mark.parametrize(
+    ("followed", "booked", "doubts"), [(True, 20, []), (False, 10, [("several-wraps", [10, 1010])])]
+)
+def test_a_wait_so_long_that_several_wraps_fit(
+    followed: bool, booked: int, doubts: list[tuple[str, list[int]]]
+) -> None:
+    """While it waits the counter is followed, as far as its readings vouch for the time between them."""
     bench = Bench(counter(order=ORDER, wraps_at=1000)).read(0).after(1).read(10)
-    bench.after(60).order("A", age=70).read(20)
+    bench.after(60).order("A", age=70).read(20, continuous=followed)
 
-    assert bench.doubts() == [("several-wraps", [20, 1020])]
+    assert (bench.of("A"), bench.doubts()) == (booked, doubts)
 
 
 def test_a_doubtful_quantity_is_offered_for_each_order_it_may_belong_to() -> None:

@@ -181,8 +181,9 @@ class HandshakeState(Confirmed):
     `content` is the SHA-256 of the block's values; `released` tells that our acknowledgement has been written.
     `restarted` tells that the PLC may have restarted since: what it shows may be an older block. Where the handshake
     carries no number, the transactions are counted here, `phase` says how far bits have come, and `recent` holds the
-    beginnings of the latest contents (of events, their EventIds). `repeated`: the refused block has come again, and
-    that was said. `waiting` are a ring's entries after the latest, `doubtful` how many may be earlier ones.
+    beginnings of the latest contents (of events, their EventIds). `repeated`: the refused block, or one
+    whose number may be of a new count, has come again, and that was said. `waiting` are a ring's entries after the
+    latest, `doubtful` how many may be earlier ones.
     """
 
     epoch: int

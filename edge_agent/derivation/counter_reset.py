@@ -89,7 +89,7 @@ def reset(counter: Counter, state: CounterState, seen: Observation, room: Decima
         state = replace(state, due=None, latest=None)  # when the device restarted nobody knows
     shown = reached(state, seen)
     came = _came_with(counter, state, shown)
-    before = replace(seen, time=shown if state.due is None else min(state.due, shown) - _INSTANT)
+    before = replace(seen, time=_ended(state, shown))
     found = _found_before(counter, state, before, room, since)
     begun = replace(
         state,
@@ -107,6 +107,13 @@ def reset(counter: Counter, state: CounterState, seen: Observation, room: Decima
     ran = (min(state.last_time, shown), shown)
     booked = [replace(one, until=max(one.until, came[1]), ran=ran) for one in findings if isinstance(one, Delta)]
     return after, (*found, *booked)
+
+
+def _ended(state: CounterState, shown: datetime) -> datetime:
+    """The last instant that may lie before the reset."""
+    if state.due is None or state.latest is None:
+        return shown
+    return (state.latest if state.latest <= shown else min(state.due, shown)) - _INSTANT
 
 
 def _came_with(counter: Counter, state: CounterState, shown: datetime) -> tuple[datetime, datetime] | None:

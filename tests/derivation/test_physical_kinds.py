@@ -26,9 +26,10 @@ from tests.derivation.physical import PhysicalLine
 
 EXAMPLES = int(os.environ.get("EDGE_ORACLE_EXAMPLES", "150"))
 STEPS = 40
+# last totals are rare beside outages, after which they prove little; without one a clean run does not book exactly
 EXERCISED = {
     *("fell", "reset-or-glitch", "rose-too-fast", "unproven", "reset", "saturated"),
-    *("glitch", "wrapped", "spannedOutage", "finalTotal"),
+    *("glitch", "wrapped", "spannedOutage"),
 }
 CALM = settings(
     derandomize=True,

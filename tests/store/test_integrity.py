@@ -323,7 +323,7 @@ STATES = st.builds(
             st.integers(0, 9),
             st.none() | st.just(line(3, 5)),
             st.none() | _PIPES,
-            st.none() | st.integers(0, 2**32) | st.just(Decimal("1.5")),
+            st.none() | st.just(line(5, 7).evidence),
             st.just(()) | st.just((Departure(line(0, 3).key, Decimal("1.5"), "pcs", AT, late=True),)),
         ),
         max_size=3,

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -57,6 +58,7 @@ def anything(hint: Any) -> st.SearchStrategy[Any]:
     return st.builds(hint, **{one.name: anything(hints[one.name]) for one in fields(hint) if one.init})
 
 
+@pytest.mark.filterwarnings("ignore:Generating overly large repr")  # of the strategy, which is as large as all state
 @given(anything(State))
 @settings(max_examples=60)
 async def test_any_state_comes_back_as_it_was(state: State) -> None:

@@ -88,11 +88,9 @@ def check_transports(world: World) -> None:
             continue
         place: Path = ("movements", name, "pairs_with")
         if section.handshake is not None and section.handshake.order is not None:
-            message, advice = (
-                "what arrives belongs to the order it departed for",
-                "the departure's block says the order",
-            )
-            report.error(("movements", name, "handshake", "order"), Code.CONFLICT, message, advice, key=True)
+            message = "what arrives belongs to the order it departed for"
+            here: Path = ("movements", name, "handshake", "order")
+            report.error(here, Code.CONFLICT, message, "let the departure's block say the order", key=True)
         departure = report.look_up(place, "rule", section.pairs_with, rules, "movements")
         if departure is None:
             continue

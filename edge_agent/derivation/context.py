@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from edge_agent.config.signals import Counter
 from edge_agent.config.tagmap import Rule, Split
+from edge_agent.derivation.findings import Interval
 from edge_agent.model.movement import Cause, Flag
 from edge_agent.model.reading import Quality, Reading, TagRef
 from edge_agent.model.state import ConditionState, ContextState, State
@@ -158,13 +159,11 @@ def at(history: Sequence[tuple[T, datetime]], moment: datetime) -> T | None:
     return next((found for found, since in reversed(history) if since <= moment), None)
 
 
-def settings_in(
-    rule: Rule, state: State, since: datetime, until: datetime, ran: tuple[datetime, datetime] | None = None
-) -> Within:
+def settings_in(rule: Rule, state: State, since: datetime, until: datetime, ran: Interval | None = None) -> Within:
     """The settings that were so in (since, until]; a change exactly at `until` happened before the count was read.
 
-    Conditions are asked of the interval `ran`, where that is another one.
-    Operator and the lot that is made are remarked where they are known; nothing waits for them.
+    Conditions are asked of the interval `ran`, where that is another one. Operator and the lot that is made are
+    remarked where they are known; nothing waits for them.
     """
     begin, unknown, former = Setting(), None, None
     changes: list[tuple[datetime, str, Any]] = []

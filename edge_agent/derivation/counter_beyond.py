@@ -10,7 +10,16 @@ from dataclasses import replace
 from decimal import Decimal
 
 from edge_agent.config.signals import Counter
-from edge_agent.derivation.counter_terms import Observation, Way, fits, left_over, reached, room_in, since_reset
+from edge_agent.derivation.counter_terms import (
+    Observation,
+    Way,
+    fits,
+    left_over,
+    ran_in_sight,
+    reached,
+    room_in,
+    since_reset,
+)
 from edge_agent.derivation.findings import Hole
 from edge_agent.model.movement import Cause
 from edge_agent.model.signal_state import Beyond, CounterState
@@ -62,8 +71,7 @@ def ways_down(counter: Counter, state: CounterState, seen: Observation, room: De
     whys = {counter.modulus or 0: "wrapped where wraps_at says", end - start: "wrapped right after what it showed"}
     ways = [Way(delta + turn, why) for turn, why in whys.items() if fits(delta + turn, room)]
     if not ways:
-        since_then = 0 if state.hold is None else state.hold.raw - state.hold.first
-        ways.append(Way(ran_on + since_then, "was restored or preset"))
+        ways.append(Way(ran_on + ran_in_sight(state), "was restored or preset"))
     after = f"ran on to {counter.shows(state.last_raw + ran_on)}, " if ran_on else ""
     ways.append(Way(ran_on + since_reset(counter, seen.raw), f"{after}was reset and ran since"))
     return [way for n, way in enumerate(ways) if way.counts not in {one.counts for one in ways[:n]}]

@@ -20,6 +20,7 @@ from edge_agent.derivation.counter_terms import (
     doubt,
     fits,
     left_over,
+    ran_in_sight,
     reached,
     room_in,
     settled_at,
@@ -174,7 +175,7 @@ def _reset_way(counter: Counter, state: CounterState, seen: Observation, room: D
 
 def _preset_way(state: CounterState, why: str) -> Way:
     """Another value was put there: only what ran in sight since then is known to have run."""
-    ran = 0 if state.hold is None else state.hold.raw - state.hold.first
+    ran = ran_in_sight(state)
     return Way(ran, f"{why}, and ran since" if ran else why, Kind.PRESET)
 
 
@@ -202,11 +203,12 @@ def _doubt(
 
 def _before_it(counter: Counter, state: CounterState, seen: Observation, found: Doubt, ways: list[Way]) -> Hole | None:
     """What ran unseen before the value was set anew, if it was; one set higher lies within its candidates."""
-    anew = [way.counts for way in ways if way.kind is Kind.RESET or found.cause is Cause.FELL]
-    least = min((counts for counts in anew if counts >= 0), default=0)
+    fell = found.cause is Cause.FELL
+    anew = [way.counts for way in ways if fell or (state.reset_signs and way.kind is Kind.RESET)]
     most = left_over(room_in(counter, seen.elapsed), min(map(abs, anew), default=0))
-    if not anew or most == 0 or not (state.reset_signs or found.cause is Cause.FELL):
+    if not anew or most == 0:
         return None
+    least = min((counts for counts in anew if counts >= 0), default=0)
     how = f"reset ({', '.join(state.reset_signs)})" if state.reset_signs else "reset or preset"
     why = f"if it was {how}: what ran before that was not seen"
     return Hole(Cause.RESET, 0, most, found.at.since, found.at.until, why, least)
@@ -215,7 +217,7 @@ def _before_it(counter: Counter, state: CounterState, seen: Observation, found: 
 def _begun_at(state: CounterState, seen: Observation, leap: int = 1) -> CounterState:
     """A new epoch at the settled value."""
     begun = replace(state, epoch=state.epoch + leap, first_raw=seen.raw, wraps=0, final=used(state))
-    return settled_at(begun, replace(seen, time=max(seen.time, state.due or seen.time)))
+    return settled_at(begun, replace(seen, time=max(seen.time, state.latest or seen.time)))
 
 
 def _proven(counter: Counter, state: CounterState, seen: Observation, ways: list[Way]) -> Decided | None:

@@ -141,10 +141,8 @@ def _found_before(
 ) -> tuple[Finding, ...]:
     """What ran between the last booked reading and the reset; it belongs to what was before the reset."""
     ran, final = _ran_before(counter, state, until, room), state.final
-    last, beside = (
-        counter.shows(state.last_raw),
-        since if state.due is None else 0,
-    )  # what ran since came after a change
+    last = counter.shows(state.last_raw)
+    beside = since if state.due is None else 0  # what ran since the reset came after the change, and is no part of it
 
     def unseen(message: str, ran: int = 0) -> Hole:
         start, most = min(state.last_time, until.time), left_over(room, ran + since)

@@ -128,6 +128,11 @@ def reached(state: CounterState, seen: Observation) -> datetime:
     return max(hold.reached, min(state.last_time, seen.time))
 
 
+def ran_in_sight(state: CounterState) -> int:
+    """What ran while the held value was watched: all that is certain where another value was put there."""
+    return 0 if state.hold is None else state.hold.raw - state.hold.first
+
+
 def settled_at(state: CounterState, seen: Observation) -> CounterState:
     """The baseline at what was seen, all doubts settled."""
     return replace(

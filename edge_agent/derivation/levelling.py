@@ -87,10 +87,9 @@ class LevelRule:
         state = self.state(work)
         if self.spec.stable is not None:
             _remember(work, self.spec.tag, None)  # a flag that is stable now says nothing of a weight of before
+            _remember(work, self.spec.stable, None)  # it may be in motion now
         if state is not None:
             self._keep(work, level.returned(state))
-        if self.spec.stable is not None:
-            _remember(work, self.spec.stable, None)  # it may be in motion now
 
     def pause(self, work: Books, now: Instant) -> None:
         """From now on readings are no evidence of use."""

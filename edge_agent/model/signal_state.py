@@ -17,10 +17,9 @@ class Hold:
 
     `since` began the present plateau, at the count `first`; it is settled once `settle` has passed since then. `raw`,
     `at` and `time` are its newest reading, `reached` is the time of the first that showed `raw`, `elapsed` the newest's
-    seconds since the booked one. `left` tells that some value lay outside the band of the
-    booked one. `began` is when the first plateau did (None: with the present one). `sure` is false where the counter
-    was out of sight since that reading: then only another one decides. `continuous` tells that no change since the
-    booked one can have been missed.
+    seconds since the booked one. `left` tells that some value lay outside the band of the booked one. `began` is when
+    the first plateau did (None: with the present one). `sure` is false where the counter was out of sight since that
+    reading: then only another one decides. `continuous` tells that no change since the booked one can have been missed.
     """
 
     since: Instant
@@ -181,9 +180,9 @@ class HandshakeState(Confirmed):
     `content` is the SHA-256 of the block's values; `released` tells that our acknowledgement has been written.
     `restarted` tells that the PLC may have restarted since: what it shows may be an older block. Where the handshake
     carries no number, the transactions are counted here, `phase` says how far bits have come, and `recent` holds the
-    beginnings of the latest contents (of events, their EventIds). `repeated`: the refused block, or one
-    whose number may be of a new count, has come again, and that was said. `waiting` are a ring's entries after the
-    latest, `doubtful` how many may be earlier ones.
+    beginnings of the latest contents (of events, their EventIds). `repeated`: the refused block, or one whose number
+    may be of a new count, has come again, and that was said. `waiting` are a ring's entries after the latest,
+    `doubtful` how many may be earlier ones.
     """
 
     epoch: int

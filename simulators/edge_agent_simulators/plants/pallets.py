@@ -5,9 +5,8 @@ from __future__ import annotations
 from fractions import Fraction
 
 from edge_agent_simulators.plants.machine import Machine
+from edge_agent_simulators.plants.palletizer import CASES_OF
 from edge_agent_simulators.plants.recording import Value
-
-_CASES_OF = 24
 
 
 class Pallets(Machine):
@@ -45,7 +44,7 @@ class Pallets(Machine):
             return
         self._number += 1
         self._cases = self.random.randrange(1, 41)
-        self.move(order, self._cases * _CASES_OF)
+        self.move(order, self._cases * CASES_OF)
 
     def shown(self) -> dict[str, Value]:
         """The block; its number last, as the PLC writes it. The agent has answered what was there before."""
@@ -62,7 +61,7 @@ class Pallets(Machine):
         name = self.movement
         cases = after[f"{name}_cases"]
         changed = before[f"{name}_seq"] != after[f"{name}_seq"]
-        return Fraction(cases * _CASES_OF) if changed and isinstance(cases, int) else Fraction(0)
+        return Fraction(cases * CASES_OF) if changed and isinstance(cases, int) else Fraction(0)
 
     def restarted(self, *, forgets: bool) -> None:
         """Without memory it counts from zero."""

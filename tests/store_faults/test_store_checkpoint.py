@@ -15,6 +15,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edge_agent.model.measured import Window
 from edge_agent.model.outcome import Outcome
 from edge_agent.model.reading import Instant, Quality, Scalar, TagRef
 from edge_agent.model.state import State, TagState
@@ -36,6 +37,7 @@ _LEAVES: dict[Any, st.SearchStrategy[Any]] = {
     TagRef: st.builds(TagRef, _names, _names),
     Instant: st.builds(Instant, _moments, st.integers(0, 2**62), st.text(max_size=8)),
 }
+_NEVER_EMPTY = {(Window, "recent")}
 
 
 def anything(hint: Any) -> st.SearchStrategy[Any]:
@@ -59,8 +61,12 @@ def anything(hint: Any) -> st.SearchStrategy[Any]:
 @st.composite
 def _built(draw: st.DrawFn, hint: Any) -> Any:
     """By a function of its own, or the strategy's repr would be as large as all state."""
-    hints = get_type_hints(hint)
-    return hint(**{one.name: draw(anything(hints[one.name])) for one in fields(hint) if one.init})
+    drawn = {}
+    for one in fields(hint):
+        if one.init:
+            values = anything(get_type_hints(hint)[one.name])
+            drawn[one.name] = draw(values.filter(bool) if (hint, one.name) in _NEVER_EMPTY else values)
+    return hint(**drawn)
 
 
 @given(anything(State))

@@ -41,6 +41,7 @@ Message = ContextMessage | ConfirmationMessage
 """What MES or SCADA say."""
 Input = Reading | SourceChange | Block | Released | Tick | Cut | Decision | Entered | Message
 """Everything that can move the engine; each carries its own instant."""
+_DELIVERED = (Reading, Block)
 
 
 class Engine:
@@ -113,8 +114,10 @@ class Engine:
         for received, together in groupby(inputs, key=_delivered):
             delivery = list(together)
             if received is not None:
-                delivery.sort(key=self._is_no_context)
-                self._sort_flows(delivery)
+                if not self._first.isdisjoint([one.tag for one in delivery if isinstance(one, Reading)]):
+                    delivery.sort(key=self._is_no_context)
+                if self._flow_tags:
+                    self._sort_flows(delivery)
             yield from delivery
 
     def _is_no_context(self, item: Input) -> bool:
@@ -307,7 +310,7 @@ def _meter(rule: Rule) -> Meter | None:
 
 def _delivered(item: Input) -> Instant | None:
     """The delivery that an item came with; None for what comes by itself."""
-    return item.received if isinstance(item, Reading | Block) else None
+    return item.received if isinstance(item, _DELIVERED) else None
 
 
 def _source_time(reading: Reading) -> datetime:
@@ -316,8 +319,11 @@ def _source_time(reading: Reading) -> datetime:
 
 def _received(work: Books, name: str, received: Instant) -> SourceState:
     """The source with this delivery's instant noted."""
-    known = work.state.sources.get(name) or SourceState(Link.UP, None)
-    if known.received is not received and known.received != received:
+    known = work.state.sources.get(name)
+    if known is not None and known.received is received:
+        return known
+    known = known or SourceState(Link.UP, None)
+    if known.received != received:
         known = replace(known, received=received, before=known.received)
         work.state.sources[name] = known
     return known

@@ -137,12 +137,11 @@ class Run:
         if delta < 0 or not self._fits(work, reading, delta, time):
             return False
         if delta:
-            since = self.time
-            if reading.continuous:
-                since = max(since, time - one.spec.sampling)
-            since = min(since, time)
             line = self.line or self._open(work, time)
-            if line is None or since < self.since or time >= self.until:
+            if line is None or not self.since <= time < self.until:
+                return False
+            # it may have run since the reading before, or for one sampling period where a change would have been seen
+            if self.time < self.since and not (reading.continuous and time - one.spec.sampling >= self.since):
                 return False
             if reading.status not in line.evidence.status_codes:
                 return False

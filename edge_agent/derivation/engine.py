@@ -198,7 +198,7 @@ class Engine:
                 work.state.contexts[reading.tag] = changed
                 work.context += 1
                 for one in self._by_order[reading.tag] if before is not None else ():
-                    one.sign(work, Resets.ORDER)
+                    one.sign(work, Resets.ORDER, changed.history[-1][1])
                 if len(changed.history) > 1 and reading.received.wall - time > self._map.max_skew:
                     self._late(work, reading.tag, changed.history[-1])
         if reading.tag in self._gates.tags:
@@ -209,7 +209,7 @@ class Engine:
                 work.state.tags[reading.tag] = TagState(reading.value, reading.quality)
             if known is not None and known.value != reading.value:
                 for one in self._by_epoch_tag[reading.tag]:
-                    one.sign(work, counter_terms.EPOCH_TAG)
+                    one.sign(work, counter_terms.EPOCH_TAG, time)
 
     def _late(self, work: Books, tag: TagRef, change: tuple[str | None, datetime]) -> None:
         """What a tag says has been so since a time long past."""
@@ -286,7 +286,7 @@ class Engine:
             if one.source == change.source:
                 one.returned(work)
                 if sign is not None:
-                    one.sign(work, sign)
+                    one.sign(work, sign, change.received.wall)
         for other in self._handshakes.values():
             if sign is not None and other.source == change.source:
                 confirming.restarted(work, other)

@@ -92,7 +92,7 @@ class FlowRule:
         moments = boundaries(work, self.rule, state.booked_time, flow.clock(state, now))
         self._take(work, state, flow.settle(self.spec, state, now, moments), now)
 
-    def sign(self, work: Books, what: str) -> None:
+    def sign(self, work: Books, what: str, time: datetime) -> None:
         """Whatever resets counters does nothing to a flow."""
 
     def returned(self, work: Books) -> None:

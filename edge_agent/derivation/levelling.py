@@ -76,7 +76,7 @@ class LevelRule:
         moments = boundaries(work, self.rule, state.mark_time, level.clock(state, now))
         self._take(work, state, level.settle(self.spec, state, now, moments), now)
 
-    def sign(self, work: Books, what: str) -> None:
+    def sign(self, work: Books, what: str, time: datetime) -> None:  # noqa: ARG002 - as every `Meter`
         """The scale was tared; whatever else resets counters does nothing to a level."""
         state = self.state(work)
         if state is not None and what == EPOCH_TAG:

@@ -16,13 +16,13 @@ from edge_agent.derivation import (
     confirmed_event,
     confirmed_ring,
     lots,
-    messages,
     once_per,
 )
 from edge_agent.derivation.amounts import TOO_MUCH, exact
 from edge_agent.derivation.booking import Books
 from edge_agent.derivation.context import Attribution, attribute, settings_in
 from edge_agent.derivation.enrich import event_time
+from edge_agent.derivation.lost_store import note_restore, unknown_handshake
 from edge_agent.model.confirmation import Acknowledge, Block, Released, Result
 from edge_agent.model.movement import Candidate, Cause, Evidence, Key
 from edge_agent.model.outcome import EpochMark, NaturalKey
@@ -78,8 +78,9 @@ def confirm(work: Books, one: HandshakeRule, block: Block) -> None:
         work.count(one.name, "not_a_block")
         return
     before = one.state(work)
+    known = before or unknown_handshake(work, one.name, block.received)
     block = _checked(work, one, block)
-    verdict = _of_one_lot(work, one.rule, _CONFIRM[one.spec.kind](one.spec, before, block))
+    verdict = _of_one_lot(work, one.rule, _CONFIRM[one.spec.kind](one.spec, known, block))
     whose = _whose(work, one, block)
     if whose.cause is not None:
         verdict = _in_doubt(verdict, whose.cause, _why(one, whose.cause))
@@ -91,7 +92,7 @@ def confirm(work: Books, one: HandshakeRule, block: Block) -> None:
     if verdict.state != before:
         one.keep(work, verdict.state)
     if before is None:
-        once_per.forget(work, one.rule, messages.note_restore(work, block.received).doubted_until)
+        once_per.forget(work, one.rule, note_restore(work, block.received).doubted_until)
     elif before.restored and verdict.findings:  # the number it had left off at: nothing was lost
         once_per.forget(work, one.rule, block.received.wall)
     if verdict.acknowledge is not None:

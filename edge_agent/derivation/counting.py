@@ -19,6 +19,7 @@ from edge_agent.derivation.counter_reset import with_final, with_sign
 from edge_agent.derivation.counter_terms import Observation, at_position
 from edge_agent.derivation.counter_turn import facing, turned
 from edge_agent.derivation.findings import Delta, Finding
+from edge_agent.derivation.lost_store import say_not_known
 from edge_agent.derivation.pipe import is_open
 from edge_agent.derivation.posting import evidence, moved_back, post, post_proven, say
 from edge_agent.derivation.timetable import latest_of
@@ -73,7 +74,9 @@ class CounterRule:
         if state is None:
             if value is not None:
                 seen = Observation(self.spec.counts(value), at, time, Decimal(0))
-                self._keep(work, replace(counter.baseline(self.spec, seen), final=self._known_final(work)))
+                say_not_known(work, self.rule, at, time)
+                begun = replace(counter.baseline(self.spec, seen), epoch=work.next_epoch(name))
+                self._keep(work, replace(begun, final=self._known_final(work)))
             work.count(name, "not_a_reading" if value is None else "baseline")
             return
         if value is None:

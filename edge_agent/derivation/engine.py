@@ -27,6 +27,7 @@ from edge_agent.derivation.gating import Gates
 from edge_agent.derivation.inherit import inherit
 from edge_agent.derivation.late import Change, turned_late
 from edge_agent.derivation.levelling import LevelRule
+from edge_agent.derivation.lost_store import note_restore
 from edge_agent.derivation.meter import Meter, Pausable
 from edge_agent.derivation.steady import Steady, run_on
 from edge_agent.model.confirmation import Block, Released
@@ -254,7 +255,7 @@ class Engine:
         for name in work.held():
             if name in self._meters:
                 self._meters[name].settle(work, now)
-        messages.note_restore(work, now)
+        note_restore(work, now)
         for rule in self._confirmed.values():
             state = work.rule(rule.name).signal
             if state is not None and state.restored:

@@ -35,7 +35,7 @@ from edge_agent.model.movement import (
 )
 from edge_agent.model.outcome import LineMark, Outcome
 from edge_agent.model.reading import Reading
-from edge_agent.model.state import EPOCH_LEAP, RuleState, Sent, SentLines, State
+from edge_agent.model.state import EPOCH_LEAP, RESTORES, RuleState, Sent, SentLines, State
 
 _SENT = 16
 """Lines sent that are remembered of each rule."""
@@ -86,8 +86,8 @@ class Books:
         self.runs.clear()
 
     def next_epoch(self, name: str) -> int:
-        """The epoch that a rule begins with: the first, or one after those of another signal that it had before."""
-        known = self.rule(name).signal
+        """The epoch that a rule begins with: the first, or one beyond those that it, or a lost store, may have used."""
+        known = self.rule(name).signal or self.rule(RESTORES).signal
         return 1 if known is None else known.epoch + (EPOCH_LEAP if known.restored else 1)
 
     def held(self) -> list[str]:

@@ -370,6 +370,8 @@ def _number_fell(handshake: Handshake, state: HandshakeState, block: Block, cont
 def _after_restore(handshake: Handshake, state: HandshakeState, block: Block, content: str) -> Verdict:
     """Numbers past the restored one may have been booked by the lost store: a person decides (invariant 13)."""
     settled = replace(state, restored=False)
+    if not state.content:
+        return _not_known(handshake, state, block, content)
     if block.number == state.latest:
         return _same_number(handshake, settled, block, content)
     message = f"the store was restored at number {state.latest}; number {block.number} may be booked already"
@@ -382,3 +384,14 @@ def _after_restore(handshake: Handshake, state: HandshakeState, block: Block, co
     if block.number < state.latest:
         unseen = f"what was confirmed between number {state.latest} and number {block.number} fell into the restore"
     return _with_gap(verdict, Skipped(Cause.RESTORED, between, unseen))
+
+
+def _not_known(handshake: Handshake, state: HandshakeState, block: Block, content: str) -> Verdict:
+    """The first sight by a restored store that knew no block: what waits may be booked by the lost one."""
+    begun = _begin(state, block.number, leap=EPOCH_LEAP)
+    gap = Skipped(Cause.RESTORED, UNKNOWN, f"what was confirmed before number {block.number} is not known here")
+    if block.acknowledged == block.number:
+        return Verdict(_stands(begun, content), (gap,))
+    message = f"number {block.number} waited when the store was restored from a backup that does not know the rule"
+    verdict = _in_review(handshake, begun, block, content, cause=Cause.RESTORED, message=f"{message}: it may be booked")
+    return _with_gap(verdict, gap)

@@ -16,13 +16,13 @@ from edge_agent.derivation import (
     confirmed_event,
     confirmed_ring,
     lots,
-    messages,
     once_per,
 )
 from edge_agent.derivation.amounts import TOO_MUCH, exact
 from edge_agent.derivation.booking import Books
-from edge_agent.derivation.context import Attribution, attribute, settings_in
+from edge_agent.derivation.context import Attribution, Setting, attribute, settings_in
 from edge_agent.derivation.enrich import event_time
+from edge_agent.derivation.lost_store import note_restore, unknown_handshake
 from edge_agent.model.confirmation import Acknowledge, Block, Released, Result
 from edge_agent.model.movement import Candidate, Cause, Evidence, Key
 from edge_agent.model.outcome import EpochMark, NaturalKey
@@ -78,20 +78,21 @@ def confirm(work: Books, one: HandshakeRule, block: Block) -> None:
         work.count(one.name, "not_a_block")
         return
     before = one.state(work)
+    known = before or unknown_handshake(work, one.name, block.received)
     block = _checked(work, one, block)
-    verdict = _of_one_lot(work, one.rule, _CONFIRM[one.spec.kind](one.spec, before, block))
+    verdict = _of_one_lot(work, one.rule, _CONFIRM[one.spec.kind](one.spec, known, block))
     whose = _whose(work, one, block)
     if whose.cause is not None:
         verdict = _in_doubt(verdict, whose.cause, _why(one, whose.cause))
     for found in verdict.findings:
-        if _finding(work, one, block, verdict.state, found) is not None:
+        if _finding(work, one, block, found, content=verdict.state.content, whose=whose.first) is not None:
             verdict = replace(
                 verdict, state=replace(verdict.state, result=Result.IN_REVIEW), acknowledge=Result.IN_REVIEW
             )
     if verdict.state != before:
         one.keep(work, verdict.state)
     if before is None:
-        once_per.forget(work, one.rule, messages.note_restore(work, block.received).doubted_until)
+        once_per.forget(work, one.rule, note_restore(work, block.received).doubted_until)
     elif before.restored and verdict.findings:  # the number it had left off at: nothing was lost
         once_per.forget(work, one.rule, block.received.wall)
     if verdict.acknowledge is not None:
@@ -163,7 +164,7 @@ def restarted(work: Books, one: HandshakeRule) -> None:
 
 
 def _finding(
-    work: Books, one: HandshakeRule, block: Block, state: HandshakeState, found: confirmed.Finding
+    work: Books, one: HandshakeRule, block: Block, found: confirmed.Finding, *, content: str, whose: Setting
 ) -> str | None:
     """Give it its place in the books; why a person must decide on a movement that was certain, else None."""
     rule = one.rule
@@ -171,16 +172,17 @@ def _finding(
     match found:
         case confirmed.Booking():
             proof = replace(_evidence(block, found.place, time), flags=found.flags)
-            line = work.line(rule, _key(work, one, block, found.container), found.quantity, proof)
+            key = work.key(rule, whose._replace(container=found.container), time)
+            line = work.line(rule, key, found.quantity, proof)
             place = f"event/{block.event}" if block.event else f"{found.place.epoch}/{found.place.to_position}"
             name = f"{rule.name}/{place}"
-            work.outcome.natural_keys.append(NaturalKey(rule.name, name, state.content))
-            if _whose(work, one, block).first.runs is False:
+            work.outcome.natural_keys.append(NaturalKey(rule.name, name, content))
+            if whose.runs is False:
                 work.exclude(rule, line)
                 return None
             return certain.settle(work, rule, line, block.received.wall)
         case confirmed.Suspicion():
-            key = _key(work, one, block, found.container)
+            key = work.key(rule, whose._replace(container=found.container), time)
             _suspect(work, rule, found, key, _evidence(block, found.place, time))
         case confirmed.Skipped():
             bounds = (Decimal(0), None if found.numbers else Decimal(0))
@@ -210,11 +212,6 @@ def _time(work: Books, one: HandshakeRule, block: Block) -> datetime:
     if quantity is None:
         return block.received.wall
     return event_time(quantity, work.state.sources.get(one.spec.trigger.source), work.map.max_skew)[0]
-
-
-def _key(work: Books, one: HandshakeRule, block: Block, container: str | None) -> Key:
-    whose = _whose(work, one, block).first
-    return work.key(one.rule, whose._replace(container=container), _time(work, one, block))
 
 
 def _whose(work: Books, one: HandshakeRule, block: Block) -> Attribution:

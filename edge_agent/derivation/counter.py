@@ -77,7 +77,7 @@ def _still_signed(state: CounterState, after: CounterState) -> CounterState:
     """The reset that an order, shift or day may bring can still come, until it has expired."""
     if after.epoch != state.epoch or not state.reset_signs:
         return after
-    return replace(after, reset_signs=state.reset_signs, due=state.due, latest=state.latest)
+    return replace(after, reset_signs=state.reset_signs, due=state.due, latest=state.latest, told=state.told)
 
 
 def settle(counter: Counter, unproven: Unproven, state: CounterState, now: Instant) -> Decided:
@@ -99,7 +99,8 @@ def out_of_sight(state: CounterState, *, outage: bool) -> CounterState:
     hold = state.hold and replace(state.hold, sure=False)
     second = replace(state.second, seen=False) if outage and state.second is not None else state.second
     skipped = state.skipped or int(not outage)
-    return replace(state, outage=state.outage or outage, skipped=skipped, hold=hold, second=second)
+    falls = tuple(replace(fall, followed=False) for fall in state.falls)
+    return replace(state, outage=state.outage or outage, skipped=skipped, hold=hold, second=second, falls=falls)
 
 
 def stood_still(counter: Counter, state: CounterState, at: Instant, time: datetime) -> CounterState:

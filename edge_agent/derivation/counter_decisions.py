@@ -8,6 +8,7 @@ from decimal import Decimal
 from edge_agent.config.signals import Counter
 from edge_agent.config.tagmap import Unproven
 from edge_agent.derivation.counter_beyond import is_disproved, surely, unseen_beyond, ways_down
+from edge_agent.derivation.counter_fall import explained, late_for, may_be_of
 from edge_agent.derivation.counter_reset import reset, total_since, used
 from edge_agent.derivation.counter_terms import (
     SESSION,
@@ -95,6 +96,8 @@ def decide_in_band(
     """The value is where it would be had nothing happened: a glitch, a retained value, or a reset that climbed back."""
     delta = seen.raw - state.last_raw
     flags = (Flag.GLITCH,) if state.hold is not None and state.hold.left else ()
+    if late_for(counter, state) is not None:
+        return progress(counter, explained(counter, state), seen, room, flags)
     if not signed(counter, state, seen.raw, room):
         return progress(counter, state, seen, room, flags)
     weak = set(state.reset_signs) == {SESSION}
@@ -105,6 +108,7 @@ def decide_in_band(
         return reset(counter, state, seen, room)
     cause = Cause.UNPROVEN if weak else Cause.RESET_OR_GLITCH
     message = f"{_step(counter, state, seen)} with a sign of a reset ({', '.join(state.reset_signs)})"
+    message += may_be_of(state)
     return _doubt(counter, state, seen, cause, ways=ways, message=message)
 
 

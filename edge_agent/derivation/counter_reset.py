@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from edge_agent.config.signals import Counter, Resets
+from edge_agent.derivation.counter_fall import explained
 from edge_agent.derivation.counter_terms import (
     EPOCH_TAG,
     RESTART,
@@ -30,19 +31,20 @@ from edge_agent.model.signal_state import CounterState, FinalTotal
 _INSTANT = timedelta(microseconds=1)
 
 
-def with_sign(counter: Counter, state: CounterState, sign: str, due: datetime | None = None) -> CounterState:
+def with_sign(counter: Counter, state: CounterState, sign: str, came: datetime) -> CounterState:
     """Remember a sign of a reset, where the counter's `resets` lists what caused it.
 
-    `due` is when the order, shift or day changed. Of several changes any may have reset it; one that follows another
-    within two sampling periods takes its place.
+    `came` is when the order, shift or day changed, or the sign was seen. Of several changes any may have reset it; one
+    that follows another within two sampling periods takes its place.
     """
     cause = Resets.RESTART.value if sign in (RESTART, SESSION) else sign
     if sign != EPOCH_TAG and cause not in counter.resets:
         return state
-    dues = [one for one in (state.due, state.latest, due) if one is not None]
-    if dues:
+    if sign in TIMED:
+        dues = [one for one in (state.due, state.latest, came) if one is not None]
         first, latest = min(dues), max(dues)
         state = replace(state, due=latest if latest - first <= 2 * counter.sampling else first, latest=latest)
+    state = replace(state, told=came if state.told is None else max(state.told, came))
     return state if sign in state.reset_signs else replace(state, reset_signs=(*state.reset_signs, sign))
 
 
@@ -56,8 +58,9 @@ def expired(counter: Counter, state: CounterState, time: datetime) -> CounterSta
     grace = counter.settle + counter.sampling
     if state.latest is None or state.hold is not None or time - state.latest <= grace:
         return state
+    state = explained(counter, state)
     signs = tuple(sign for sign in state.reset_signs if sign not in TIMED)
-    return replace(state, reset_signs=signs, due=None, latest=None)
+    return replace(state, reset_signs=signs, due=None, latest=None, told=state.told if signs else None)
 
 
 def with_final(state: CounterState, counts: int, written: datetime | None, at: Instant) -> CounterState:

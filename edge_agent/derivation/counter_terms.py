@@ -143,6 +143,7 @@ def settled_at(state: CounterState, seen: Observation) -> CounterState:
         reset_signs=(),
         due=None,
         latest=None,
+        told=None,
         outage=False,
         skipped=0,
         restored=False,

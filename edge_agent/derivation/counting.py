@@ -14,10 +14,12 @@ from edge_agent.derivation.booking import Books, continued
 from edge_agent.derivation.context import waits_for
 from edge_agent.derivation.counter_beyond import is_beyond, is_disproved, with_beyond
 from edge_agent.derivation.counter_cross import compared, moved, with_second
+from edge_agent.derivation.counter_fall import in_review, newly_signed, remembered
 from edge_agent.derivation.counter_reset import with_final, with_sign
 from edge_agent.derivation.counter_terms import Observation, at_position
 from edge_agent.derivation.counter_turn import facing, turned
 from edge_agent.derivation.findings import Delta, Finding
+from edge_agent.derivation.lost_store import say_not_known
 from edge_agent.derivation.pipe import is_open
 from edge_agent.derivation.posting import evidence, moved_back, post, post_proven, say
 from edge_agent.derivation.timetable import latest_of
@@ -72,7 +74,9 @@ class CounterRule:
         if state is None:
             if value is not None:
                 seen = Observation(self.spec.counts(value), at, time, Decimal(0))
-                self._keep(work, replace(counter.baseline(self.spec, seen), final=self._known_final(work)))
+                say_not_known(work, self.rule, at, time)
+                begun = replace(counter.baseline(self.spec, seen), epoch=work.next_epoch(name))
+                self._keep(work, replace(begun, final=self._known_final(work)))
             work.count(name, "not_a_reading" if value is None else "baseline")
             return
         if value is None:
@@ -193,13 +197,11 @@ class CounterRule:
         if after is not state:
             self._take(work, known, after, found, now=now, time=now.wall)
 
-    def sign(self, work: Books, what: str) -> None:
-        """A sign of a reset; that of an order is due when the order changed."""
+    def sign(self, work: Books, what: str, time: datetime) -> None:
+        """A sign of a reset; that of an order came when the order changed."""
         state = self.state(work)
         if state is not None:
-            order = self.rule.order
-            due = work.state.contexts[order].history[-1][1] if what == Resets.ORDER and order is not None else None
-            self._keep_changed(work, state, with_sign(self.spec, state, what, due))
+            self._keep_changed(work, state, with_sign(self.spec, state, what, time))
 
     def returned(self, work: Books) -> None:
         """The source is back: what is seen next spans an outage."""
@@ -236,6 +238,11 @@ class CounterRule:
     ) -> None:
         """Remember what was decided, and post it, unless it has to wait; a doubt or a gap ends the waiting."""
         spec, waiting = facing(self.spec, before), work.rule(self.rule.name).uncounted
+        after = remembered(spec, before, after, found, now)
+        for fall, message in newly_signed(self.state(work) or before, after):
+            work.count(self.rule.name, "late_sign")
+            if message is not None:
+                say(work, self.rule, Cause.RESET, (fall.since, fall.until), message)
         if after.epoch == before.epoch and len(found) == 1 and isinstance(found[0], Delta):
             proof = evidence(found[0], statuses, flags)
             proof = proof if waiting is None else continued(waiting, proof)
@@ -255,7 +262,10 @@ class CounterRule:
             ended = at_position(spec, before, booked[-1].to_position) if booked else before
             self._mark(work, ended)
         self._keep(work, after)
+        before_it = len(work.outcome.reviews)
         post(work, self._facing_rule(before), found, now, brief=2 * spec.sampling, statuses=statuses, flags=flags)
+        if after.falls != before.falls:
+            self._keep_changed(work, after, in_review(after, work.outcome.reviews[before_it:]))
 
     def _keep(self, work: Books, after: CounterState) -> None:
         """Remember the counter's state, and the proof of its epoch from raw values alone."""

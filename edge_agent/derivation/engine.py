@@ -27,6 +27,7 @@ from edge_agent.derivation.gating import Gates
 from edge_agent.derivation.inherit import inherit
 from edge_agent.derivation.late import Change, turned_late
 from edge_agent.derivation.levelling import LevelRule
+from edge_agent.derivation.lost_store import note_restore
 from edge_agent.derivation.meter import Meter, Pausable
 from edge_agent.derivation.steady import Steady, run_on
 from edge_agent.model.confirmation import Block, Released
@@ -201,7 +202,7 @@ class Engine:
                 work.state.contexts[reading.tag] = changed
                 work.context += 1
                 for one in self._by_order[reading.tag] if before is not None else ():
-                    one.sign(work, Resets.ORDER)
+                    one.sign(work, Resets.ORDER, changed.history[-1][1])
                 if len(changed.history) > 1 and reading.received.wall - time > self._map.max_skew:
                     self._late(work, reading.tag, changed.history[-1])
         if reading.tag in self._gates.tags:
@@ -212,7 +213,7 @@ class Engine:
                 work.state.tags[reading.tag] = TagState(reading.value, reading.quality)
             if known is not None and known.value != reading.value:
                 for one in self._by_epoch_tag[reading.tag]:
-                    one.sign(work, counter_terms.EPOCH_TAG)
+                    one.sign(work, counter_terms.EPOCH_TAG, time)
 
     def _late(self, work: Books, tag: TagRef, change: tuple[str | None, datetime]) -> None:
         """What a tag says has been so since a time long past."""
@@ -257,7 +258,7 @@ class Engine:
         for name in work.held():
             if name in self._meters:
                 self._meters[name].settle(work, now)
-        messages.note_restore(work, now)
+        note_restore(work, now)
         for rule in self._confirmed.values():
             state = work.rule(rule.name).signal
             if state is not None and state.restored:
@@ -289,7 +290,7 @@ class Engine:
             if one.source == change.source:
                 one.returned(work)
                 if sign is not None:
-                    one.sign(work, sign)
+                    one.sign(work, sign, change.received.wall)
         for other in self._handshakes.values():
             if sign is not None and other.source == change.source:
                 confirming.restarted(work, other)

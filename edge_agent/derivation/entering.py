@@ -25,7 +25,7 @@ def enter(work: Books, entered: Entered) -> None:
     cadence = work.map.cadences[material.klass]
     unit = work.map.units[entered.unit]
     state = work.rule(RULE)
-    before = _count(state)
+    before = _count(work, state)
     epoch, place = before.epoch, before.latest
     work.put(RULE, replace(state, signal=replace(before, latest=place + 1)))
     key = Key(
@@ -59,14 +59,14 @@ def enter(work: Books, entered: Entered) -> None:
     work.count(RULE, "entered")
 
 
-def _count(state: RuleState) -> HandshakeState:
+def _count(work: Books, state: RuleState) -> HandshakeState:
     """How many entries there were: a count of transactions like a device's, so that a restore begins a new epoch.
 
     The lost store may have used the next places: receivers would take what is entered now for what it had.
     """
     known = state.signal
     if not isinstance(known, HandshakeState):
-        return HandshakeState(1, 0, 0, 0, "", 0, released=True)
+        return HandshakeState(work.next_epoch(RULE), 0, 0, 0, "", 0, released=True)
     if not known.restored:
         return known
     return replace(known, epoch=known.epoch + EPOCH_LEAP, first_number=known.latest, restored=False)

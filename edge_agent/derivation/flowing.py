@@ -16,6 +16,7 @@ from edge_agent.derivation.boundaries import boundaries
 from edge_agent.derivation.context import is_paused, waits_for
 from edge_agent.derivation.cross_check import disagree
 from edge_agent.derivation.findings import Finding, Hole
+from edge_agent.derivation.lost_store import say_not_known
 from edge_agent.derivation.posting import post
 from edge_agent.model.measured import Compared, FlowState
 from edge_agent.model.movement import Cause, Flag
@@ -67,6 +68,7 @@ class FlowRule:
             return
         if state is None:
             if seen is not None:
+                say_not_known(work, self.rule, reading.received, time)
                 self._keep(work, replace(flow.begin(self.spec, seen), epoch=work.next_epoch(name)))
                 if is_paused(self.rule, work.state):
                     self.pause(work, reading.received)
@@ -92,7 +94,7 @@ class FlowRule:
         moments = boundaries(work, self.rule, state.booked_time, flow.clock(state, now))
         self._take(work, state, flow.settle(self.spec, state, now, moments), now)
 
-    def sign(self, work: Books, what: str) -> None:
+    def sign(self, work: Books, what: str, time: datetime) -> None:
         """Whatever resets counters does nothing to a flow."""
 
     def returned(self, work: Books) -> None:

@@ -15,6 +15,7 @@ from edge_agent.derivation.boundaries import boundaries
 from edge_agent.derivation.context import is_paused, waits_for
 from edge_agent.derivation.counter_terms import EPOCH_TAG
 from edge_agent.derivation.findings import Delta
+from edge_agent.derivation.lost_store import say_not_known
 from edge_agent.derivation.posting import post
 from edge_agent.model.measured import LevelState
 from edge_agent.model.movement import Cause, Flag
@@ -76,7 +77,7 @@ class LevelRule:
         moments = boundaries(work, self.rule, state.mark_time, level.clock(state, now))
         self._take(work, state, level.settle(self.spec, state, now, moments), now)
 
-    def sign(self, work: Books, what: str) -> None:
+    def sign(self, work: Books, what: str, time: datetime) -> None:  # noqa: ARG002 - as every `Meter`
         """The scale was tared; whatever else resets counters does nothing to a level."""
         state = self.state(work)
         if state is not None and what == EPOCH_TAG:
@@ -121,6 +122,7 @@ class LevelRule:
         if state is None:
             if raw is not None:
                 work.count(name, "baseline")
+                say_not_known(work, self.rule, at, time)
                 begun = level.begin(self.spec, level.Seen(raw, at, time))
                 self._keep(work, replace(begun, epoch=work.next_epoch(name)))
                 if is_paused(self.rule, work.state):

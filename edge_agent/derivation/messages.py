@@ -18,13 +18,13 @@ from edge_agent.derivation import certain, once_per
 from edge_agent.derivation.amounts import TOO_MUCH, exact
 from edge_agent.derivation.booking import Books
 from edge_agent.derivation.context import Attribution, attribute, settings_in
+from edge_agent.derivation.lost_store import begun_anew, note_restore
 from edge_agent.model.confirmation import Result
 from edge_agent.model.message import Answered, ConfirmationMessage
 from edge_agent.model.movement import Candidate, Cause, EventType, Evidence, Flag, Line
 from edge_agent.model.outcome import EpochMark, NaturalKey
 from edge_agent.model.reading import Instant
 from edge_agent.model.signal_state import ConfirmationState
-from edge_agent.model.state import EPOCH_LEAP, RESTORES, RuleState
 
 _ANSWERED: TypeAdapter[Answered] = TypeAdapter(Answered)
 _SIDES = {
@@ -96,32 +96,10 @@ def settle(work: Books, rule: Rule, now: Instant) -> ConfirmationState:
     if not known.restored:
         return known
     work.doubt_restored(rule)
-    begun = _begun_anew(work, known, now)
+    begun = begun_anew(work, known, now)
     _keep(work, rule, begun)
     once_per.forget(work, rule, begun.doubted_until)
     return begun
-
-
-def note_restore(work: Books, now: Instant) -> ConfirmationState:
-    """When the store was restored the last time: what counts for rules that it had not known."""
-    known = work.rule(RESTORES).signal
-    if not isinstance(known, ConfirmationState):
-        return ConfirmationState(0)
-    if not known.restored:
-        return known
-    noted = _begun_anew(work, known, now)
-    work.put(RESTORES, RuleState(noted))
-    return noted
-
-
-def _begun_anew(work: Books, known: ConfirmationState, now: Instant) -> ConfirmationState:
-    return replace(
-        known,
-        epoch=known.epoch + EPOCH_LEAP,
-        first_number=known.latest,
-        restored=False,
-        doubted_until=now.wall + work.map.max_skew,
-    )
 
 
 def _keep(work: Books, rule: Rule, after: ConfirmationState) -> None:

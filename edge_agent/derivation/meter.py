@@ -42,8 +42,8 @@ class Meter(Protocol):
         """Time has passed; called only while its state waits."""
         ...
 
-    def sign(self, work: Books, what: str) -> None:
-        """There is a sign of a reset."""
+    def sign(self, work: Books, what: str, time: datetime) -> None:
+        """There is a sign of a reset, which came at `time`."""
         ...
 
     def returned(self, work: Books) -> None:

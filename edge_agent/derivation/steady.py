@@ -229,7 +229,8 @@ class Run:
                 grown, LineState.PENDING
             )
             work.count(name, "booked", self.grown)
-        after = CounterState(state.epoch, state.first_raw, self.raw, state.wraps, self.at, self.time)
+        where = (state.epoch, state.first_raw, self.raw, state.wraps, self.at, self.time)
+        after = CounterState(*where, falls=state.falls)
         excluded = None if self.delta else self.known.excluded
         work.state.rules[name] = RuleState(after, pending, self.known.serial, excluded)
         work.outcome.epochs[name, after.epoch] = EpochMark(

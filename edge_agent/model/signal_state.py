@@ -93,11 +93,30 @@ class Beyond:
 
 
 @value
+class Fall:
+    """A value that a reset may have brought, and what was made of it: the counter was last seen `since` when it came.
+
+    `until` is when it was decided. `signs` of a reset are those it was decided with, and those that came for it later.
+    It is in `review`, or `wrap` counts were booked for it; `ran` have run if it was a reset. `followed` tells that the
+    counter has been in sight since.
+    """
+
+    since: datetime
+    until: datetime
+    ran: int
+    signs: tuple[str, ...] = ()
+    review: str | None = None
+    wrap: int = 0
+    followed: bool = True
+
+
+@value
 class CounterState:
     """A totalizer's baseline in its present epoch, in counts (signals.Counter).
 
     `first_raw`, `last_raw`, `wraps` alone prove what ran through it. `due` is when the order, shift or day changed that
-    `reset_signs` tell of, the first time, and `latest` the last time. `back` tells that the epoch is one in which an
+    `reset_signs` tell of, the first time, and `latest` the last time; `told` is when the newest sign came. `falls` are
+    the latest, for a sign that comes late. `back` tells that the epoch is one in which an
     up-down-counter runs back, its counts negated.
     """
 
@@ -119,6 +138,8 @@ class CounterState:
     second: Second | None = None
     back: bool = False
     beyond: Beyond | None = None
+    told: datetime | None = None
+    falls: tuple[Fall, ...] = ()
 
     @property
     def waits(self) -> bool:

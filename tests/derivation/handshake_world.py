@@ -297,7 +297,9 @@ class World:
             booked = sum(int(line.source_quantity) // 40 for line in lines)
             assert booked <= len(self.plc.moved), f"{booked} booked, {len(self.plc.moved)} moved"
             unsure = len(reviews) + sum(gap.maximum is None for gap in journal.gaps)
-            if not self._is_open(self.plc.forgotten):
+            known = frozenset[str]().union(*(pallets for _, pallets in self.forgot))
+            confirmed -= {*self.plc.forgotten} - known  # forgotten before the agent began
+            if not (known and self._is_open(known)):
                 assert booked + unsure >= len(confirmed), f"{booked} booked, {len(confirmed)} confirmed"
             return
         booked_by = Counter(line.key.container for line in lines)

@@ -117,7 +117,7 @@ class Tank:
         """The scale is tared: it shows 50 L less, and the contents are what they were. It is used on meanwhile."""
         self.run(seconds, rate)
         self.tared = 50.0 - self.tared
-        self._told(lambda meter, work: meter.sign(work, EPOCH_TAG))
+        self._told(lambda meter, work: meter.sign(work, EPOCH_TAG, self._now().wall))
         self.run(self.poll)
 
     # the truth beside the books

@@ -227,7 +227,7 @@ class Level:
     def settle(self, work: object, now: Instant) -> None:
         """Waits for nothing."""
 
-    def sign(self, work: object, what: str) -> None:
+    def sign(self, work: object, what: str, time: object) -> None:
         """Is never reset."""
 
     def returned(self, work: object) -> None:

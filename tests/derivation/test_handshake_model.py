@@ -128,8 +128,8 @@ def takes_what_stands_at_the_tail_for_new(patch: pytest.MonkeyPatch) -> None:
 
 
 def states_no_gap(patch: pytest.MonkeyPatch) -> None:
-    def found(work: Books, one: HandshakeRule, block: Block, state: HandshakeState, what: Finding) -> str | None:
-        return None if isinstance(what, Skipped) else right(work, one, block, state, what)
+    def found(work: Books, one: HandshakeRule, block: Block, what: Finding, **about: Any) -> str | None:
+        return None if isinstance(what, Skipped) else right(work, one, block, what, **about)
 
     right = confirming._finding
     patch.setattr(confirming, "_finding", found)
@@ -165,4 +165,15 @@ def test_the_walk_catches(
             walk(kind, seed, planted=planted)
 
     with pytest.raises(AssertionError, match=r"booked twice|neither booked|waits for ever|ran through it"):
+        walks()
+
+
+@pytest.mark.parametrize("kind", [Kind.TRANSACTION_COUNTER, Kind.RING])
+def test_without_names_a_lost_movement_is_found_by_counting(kind: Kind) -> None:
+    def walks() -> None:
+        for seed in range(MOST_WALKS):
+            made = World(kind, seed, named=False, planted="acknowledges before the commit")
+            made.walk(STEPS, without=KEEPS)
+
+    with pytest.raises(AssertionError, match=r"booked, \d+ confirmed"):
         walks()

@@ -88,8 +88,8 @@ def test_a_clean_run_books_exactly(kind: str, start: int, runs: list[Any]) -> No
 
 
 def gives_what_ran_since_a_reset_to_the_old_order(patch: pytest.MonkeyPatch) -> None:
-    def with_sign(spec: Counter, state: CounterState, sign: str, _due: datetime | None = None) -> CounterState:
-        return right(spec, state, sign, None)
+    def with_sign(spec: Counter, state: CounterState, sign: str, came: datetime) -> CounterState:
+        return replace(right(spec, state, sign, came), due=None, latest=None)
 
     right = counter_reset.with_sign
     patch.setattr(counting, "with_sign", with_sign)

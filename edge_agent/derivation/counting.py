@@ -18,8 +18,8 @@ from edge_agent.derivation.counter_reset import with_final, with_sign
 from edge_agent.derivation.counter_terms import Observation, at_position
 from edge_agent.derivation.counter_turn import facing, turned
 from edge_agent.derivation.findings import Delta, Finding
-from edge_agent.derivation.pipe import is_open
-from edge_agent.derivation.posting import evidence, moved_back, post, post_proven, say
+from edge_agent.derivation.pipe import is_open, looked_into
+from edge_agent.derivation.posting import evidence, moved_back, note, post, post_proven, say
 from edge_agent.derivation.timetable import latest_of
 from edge_agent.model.movement import Cause, Evidence, Flag
 from edge_agent.model.outcome import EpochMark
@@ -151,8 +151,8 @@ class CounterRule:
         waiting = waits_for(rule, work.state, time)
         if waiting is not None or not rule.pipe:
             return waiting
-        pipe, ran = work.rule(rule.name).pipe, proof.to_position - proof.from_position
-        is_unknown = ran < rule.pipe if pipe is None else is_open(pipe, ran)
+        pipe = looked_into(rule, work.state, work.rule(rule.name).pipe, proof)
+        is_unknown = pipe is None or is_open(pipe, proof.to_position - proof.from_position)
         return "order_unknown" if is_unknown else None
 
     def _count_waiting(self, work: Books, state: CounterState, now: Instant) -> None:
@@ -237,6 +237,7 @@ class CounterRule:
         """Remember what was decided, and post it, unless it has to wait; a doubt or a gap ends the waiting."""
         spec, waiting = facing(self.spec, before), work.rule(self.rule.name).uncounted
         if after.epoch == before.epoch and len(found) == 1 and isinstance(found[0], Delta):
+            note(work, self.rule, found[0], brief=2 * spec.sampling)
             proof = evidence(found[0], statuses, flags)
             proof = proof if waiting is None else continued(waiting, proof)
             why = self._waits(work, proof, time)

@@ -56,13 +56,15 @@ class Coming:
 class Pipe:
     """Material between where the context is known and where it is counted, for a rule whose `lag` is a quantity.
 
-    `order` and `lot` are of what comes out now; changes of context up to `noted` are in `coming`. Raw units.
+    `order` and `lot` are of what comes out now; changes of context up to `noted` are in `coming`. Of the next `unknown`
+    units nobody can tell whose they are. Raw units, counted from the last one that is in the books.
     """
 
     order: str | None
     lot: str | None
     noted: datetime
     coming: tuple[Coming, ...] = ()
+    unknown: int = 0
 
 
 @value

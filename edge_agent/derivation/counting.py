@@ -19,7 +19,7 @@ from edge_agent.derivation.counter_terms import Observation, at_position
 from edge_agent.derivation.counter_turn import facing, turned
 from edge_agent.derivation.findings import Delta, Finding
 from edge_agent.derivation.pipe import is_open, looked_into
-from edge_agent.derivation.posting import evidence, moved_back, note, post, post_proven, say
+from edge_agent.derivation.posting import evidence, look_into, moved_back, note, post, post_proven, say
 from edge_agent.derivation.timetable import latest_of
 from edge_agent.model.movement import Cause, Evidence, Flag
 from edge_agent.model.outcome import EpochMark
@@ -184,6 +184,8 @@ class CounterRule:
         state, waiting = self.state(work), work.rule(self.rule.name).uncounted
         if state is None:
             return
+        if waiting is not None:
+            look_into(work, self.rule, waiting)
         if waiting is not None and not state.restored and self._waits(work, waiting, now.wall) is None:
             self._count_waiting(work, state, now)
         if state.hold is None or work.state.sources[self.source].link is not Link.UP:

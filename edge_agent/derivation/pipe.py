@@ -42,6 +42,8 @@ def noted(
     if pipe is None:
         pipe = _begun(rule, state, histories, span, waiting=waiting, front=front, most=most)
     moments = sorted({moment for history in histories for _, moment in history if pipe.noted < moment <= until})
+    if _pair(rule, state, pipe.noted) != _latest(pipe):
+        moments.insert(0, pipe.noted)  # one more at the same instant, told later
     coming = [
         Coming(
             *_pair(rule, state, moment),
@@ -72,12 +74,13 @@ def _begun(
 ) -> Pipe:
     """The pipe as its tags are read first: what is in it is unknown, and what has run since, where they do not say."""
     since = span[0]
-    first = since if waiting is None else waiting.first_time
+    first, last = (since, since) if waiting is None else (waiting.first_time, waiting.last_time)
     known = max(history[0][1] for history in histories)
-    changed = any(first < moment <= since for history in histories for _, moment in history)
-    if known > since:
-        return Pipe(*_pair(rule, state, known), known, unknown=front + most)
-    return Pipe(*_pair(rule, state, since), since, unknown=front if known > first or changed else rule.pipe)
+    changed = any(first < moment <= last for history in histories for _, moment in history)
+    if known > last:
+        return Pipe(*_pair(rule, state, known), known, unknown=front + (most if known > since else 0))
+    began = max(moment for history in histories for _, moment in history if moment <= last)
+    return Pipe(*_pair(rule, state, began), began, unknown=front if known > first or changed else rule.pipe)
 
 
 def came_out(pipe: Pipe, start: int, end: int) -> tuple[Pair, ...]:
@@ -122,6 +125,11 @@ def advanced(pipe: Pipe, least: int, most: int | None) -> Pipe:
 def is_open(pipe: Pipe, ran: int) -> bool:
     """Whether after `ran` units more it is open what comes out, by more than may go to what was before."""
     return ran < pipe.unknown or any(not one.brief and one.low < ran < one.high for one in pipe.coming)
+
+
+def _latest(pipe: Pipe) -> Pair:
+    one = pipe.coming[-1] if pipe.coming else pipe
+    return one.order, one.lot
 
 
 def _length(waiting: Evidence | None) -> int:

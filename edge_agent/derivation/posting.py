@@ -87,6 +87,13 @@ def _enter(work: Books, rule: Rule, span: Interval, most: int, *, brief: bool) -
         work.put(rule.name, replace(known, pipe=pipe))
 
 
+def look_into(work: Books, rule: Rule, waiting: Evidence) -> None:
+    """The rule's pipe, where it has one, is known as soon as its tags are."""
+    known = work.rule(rule.name)
+    if rule.pipe and known.pipe is None and (pipe := looked_into(rule, work.state, None, waiting)) is not None:
+        work.put(rule.name, replace(known, pipe=pipe))
+
+
 def _lasted(span: Interval, ran: Interval | None) -> timedelta:
     return max(until - since for since, until in (span, ran or span))
 

@@ -50,10 +50,17 @@ def say(work: Books, rule: Rule, cause: Cause, span: tuple[datetime, datetime], 
 
 
 def post_proven(
-    work: Books, rule: Rule, proof: Evidence, now: Instant, *, brief: timedelta, ran: Interval | None = None
+    work: Books,
+    rule: Rule,
+    proof: Evidence,
+    now: Instant,
+    *,
+    brief: timedelta,
+    ran: Interval | None = None,
+    told: tuple[Part, ...] | None = None,
 ) -> None:
-    """Give what has run for certain its place in the books. `ran` is as a `Delta` says it."""
-    for one, part in _parts(work, rule, proof):
+    """Give what has run for certain its place in the books. `ran` is as a `Delta` says it, `told` are its parts."""
+    for one, part in _parts(work, rule, proof, told):
         _book(work, rule, one, part, brief=brief, ran=ran)
     cadence.schedule(work, (rule,), now.wall)
 
@@ -112,16 +119,20 @@ def _whose(work: Books, rule: Rule, span: Interval, brief: timedelta, units: tup
     return attribute_part(rule, within, part_out(known.pipe, 0, reach), lasted, brief)
 
 
-def _parts(work: Books, rule: Rule, proof: Evidence) -> Iterator[tuple[Evidence, Part | None]]:
+def _parts(
+    work: Books, rule: Rule, proof: Evidence, told: tuple[Part, ...] | None
+) -> Iterator[tuple[Evidence, Part | None]]:
     """What has run for certain, in parts where more than the time tells whose it is."""
-    if not rule.pipe:
+    if rule.pipe:
+        known, units = work.rule(rule.name), proof.to_position - proof.from_position
+        pipe = looked_into(rule, work.state, known.pipe, proof)
+        work.put(rule.name, replace(known, pipe=None if pipe is None else advanced(pipe, units, units)))
+        told = tuple(parts_out(pipe, units))
+    if told is None:
         yield proof, None
         return
-    known, units = work.rule(rule.name), proof.to_position - proof.from_position
-    pipe = looked_into(rule, work.state, known.pipe, proof)
-    work.put(rule.name, replace(known, pipe=None if pipe is None else advanced(pipe, units, units)))
     start = proof.from_position
-    for part in parts_out(pipe, units):
+    for part in told:
         yield replace(proof, from_position=start, to_position=start + part.units), part
         start += part.units
 

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from edge_agent.model.movement import Evidence, Key, Line
 from edge_agent.model.reading import Instant, Link, Quality, Scalar, TagRef
-from edge_agent.model.signal_state import SignalState
+from edge_agent.model.signal_state import Latched, SignalState
 from edge_agent.model.value import value
 
 EPOCH_LEAP = 1_000
@@ -84,6 +84,7 @@ class RuleState:
     serial: int = 0
     excluded: Line | None = None
     pipe: Pipe | None = None
+    latched: Latched | None = None
     uncounted: Evidence | None = None
     transit: tuple[Departure, ...] = ()
     lost_until: datetime | None = None

@@ -63,6 +63,7 @@ class UnitPipe:
         self.engine, self.stepwise, self.state = Engine(tag_map(self.rule)), Stepwise(tag_map(self.rule)), State()
         self._read_at, self._read = self._told_at = -1, 0
         self._silent: list[Open] = []
+        self._changed_unread = False
         self.open.append(Open(0, self.units, 10_000))
         self._shown: int | None = None
         self._changes: list[tuple[int, int]] = []
@@ -89,12 +90,13 @@ class UnitPipe:
 
     def change(self, what: str, *, sampled: bool) -> None:
         """Another order or lot from the next unit on; told by itself, or as the server samples it: with the count."""
-        if self.told_late:
-            return
         if what == "order":
             self.orders += 1
         else:
             self.lots += 1
+        if self.told_late:
+            self._changed_unread = True
+            return
         sampled = sampled or any(one.source_time > self.now.wall for one in self._news if one.source_time is not None)
         if sampled or self._read_at != self.step:
             self._changes.append((self._read_at, self._read))
@@ -108,6 +110,7 @@ class UnitPipe:
         """Order and lot can be read from now on: they are what they have been all the time, or since just now."""
         if self.told_late:
             self.told_late = False
+            long_known = long_known and not self._changed_unread
             if not long_known:
                 self._changes.append((-1, -self.units))
             self._tell(age=10_000 if long_known else 0)

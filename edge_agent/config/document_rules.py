@@ -46,6 +46,15 @@ class CrossCheckSection(Section):
     every: Duration | None = Field(None, description="The period they are compared over; 1 h.", examples=["1 h"])
 
 
+class AtChangeSection(Section):
+    """What the PLC latches in the scan in which the order or lot changes."""
+
+    count: Ref = Field(
+        description="The tag it copies the counter to then; same unit and scale.", examples=["filler.count_at_change"]
+    )
+    changes: Ref = Field(description="The tag that it adds 1 to then.", examples=["filler.changes"])
+
+
 class CounterSection(Section):
     """A totalizer."""
 
@@ -83,6 +92,7 @@ class CounterSection(Section):
         None, description="A tag that keeps the total which a reset ended, in the counter's own unit."
     )
     cross_check: CrossCheckSection | None = None
+    at_change: AtChangeSection | None = None
     resets_to: Whole | None = Field(None, description="Raw value shown after a reset; 0 by default.", examples=[0])
     direction: Annotated[Direction, MemberOf(Direction)] = Field(
         Direction.UP, description="Which way it counts; what an up-down counter runs back moves back."

@@ -14,6 +14,7 @@ from edge_agent.config.quantities import Quantity
 from edge_agent.config.report import Path, Report
 from edge_agent.config.resolve_context import World, find_tag, typed_tag
 from edge_agent.config.resolve_floats import check_grains, resolve_grain
+from edge_agent.config.resolve_latches import check_alike, resolve_at_change
 from edge_agent.config.resolve_tags import FLOAT_TYPES, NUMBER_TYPES, WHOLE_TYPES, lowest, values
 from edge_agent.config.resolve_units import convert
 from edge_agent.config.signals import Counter, CrossCheck, Direction, Resets
@@ -68,6 +69,7 @@ def resolve_counter(section: CounterSection, tag: Tag, source: Device, world: Wo
         saturates_at=saturates_at,
         final_tag=section.final_tag,
         cross_check=_cross_check(section, figures, sampling, world, path),
+        at_change=resolve_at_change(section, tag, world, path),
     )
     if report.findings.errors > before:
         return None
@@ -83,15 +85,8 @@ def check_siblings(section: CounterSection, tag: Tag | None, world: World, path:
         return
     place = (*path, "final_tag")
     final = typed_tag(world, place, section.final_tag, NUMBER_TYPES, "the last total is a number")
-    if final is None or tag is None:
-        return
-    if final.ref.source != tag.ref.source:
-        message = f"{shown(str(final.ref))} is on another source than the counter"
-        world.report.error(place, Code.SEVERAL_SOURCES, message, "the device that resets keeps the total")
-    alike = (final.unit, final.scale, final.type in FLOAT_TYPES) == (tag.unit, tag.scale, tag.type in FLOAT_TYPES)
-    if final.ref == tag.ref or not alike:
-        message = f"{shown(str(final.ref))} does not keep what {shown(str(tag.ref))} counts"
-        world.report.error(place, Code.CONFLICT, message, "name another tag, of the same unit and scale")
+    if final is not None and tag is not None:
+        check_alike(final, tag, world, place, "the device that resets keeps the total")
 
 
 def _grain(section: CounterSection, tag: Tag, world: World, path: Path) -> Decimal | None:

@@ -58,6 +58,18 @@ class CrossCheck:
 
 
 @dataclass(frozen=True, slots=True)
+class AtChange:
+    """Tags that the PLC writes in the scan in which the order or lot changes: its count then, and how many `changes`.
+
+    The latter begin anew after `modulus`.
+    """
+
+    count: TagRef
+    changes: TagRef
+    modulus: int
+
+
+@dataclass(frozen=True, slots=True)
 class Measured:
     """What one tag shows is both the quantity and its evidence."""
 
@@ -105,6 +117,7 @@ class Counter(Measured):
     final_tag: TagRef | None = None
     """Keeps the total that the last reset ended."""
     cross_check: CrossCheck | None = None
+    at_change: AtChange | None = None
 
     @property
     def is_plain(self) -> bool:
@@ -115,6 +128,7 @@ class Counter(Measured):
             and self.saturates_at is None
             and self.final_tag is None
             and self.cross_check is None
+            and self.at_change is None
             and self.resets.isdisjoint({Resets.ORDER, Resets.SHIFT, Resets.DAY})
         )
 

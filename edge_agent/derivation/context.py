@@ -7,6 +7,7 @@ nothing changed there is one setting; else the quantity straddles, and `attribut
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple, TypeVar
 
@@ -23,6 +24,22 @@ HISTORY = 32
 
 T = TypeVar("T")
 History = tuple[tuple[T, datetime], ...]
+
+
+Pair = tuple[str | None, str | None]
+"""Order and lot."""
+
+
+class Part(NamedTuple):
+    """Units of which something else than the tags' times tells the order and lot; several `pairs` where they straddle.
+
+    `brief` is whether no more straddles than what may go to what was before.
+    """
+
+    units: int
+    pairs: tuple[Pair, ...]
+    known: bool = True
+    brief: bool = True
 
 
 class Setting(NamedTuple):
@@ -216,6 +233,23 @@ def attribute(rule: Rule, within: Within, lasted: timedelta, brief: timedelta) -
     if within.unknown is not None:
         return Attribution(distinct, flags, _UNKNOWN[within.unknown])
     return Attribution(distinct, flags, STRADDLED[changed[0]]) if changed else _known(distinct[0], flags)
+
+
+def attribute_part(rule: Rule, within: Within, part: Part, lasted: timedelta, brief: timedelta) -> Attribution:
+    """Whose is a part of what ran for `lasted`: its own order and lot, and for the rest the settings `within`."""
+    pairs, flags = part.pairs, tuple[Flag, ...]()
+    if rule.split is None and part.brief and part.known:
+        told = zip(("order", "lot"), zip(*pairs, strict=True), strict=True)
+        pairs, flags = pairs[:1], tuple(_FLAGS[name] for name, found in told if len({*found}) > 1)
+    settings = tuple(
+        one._replace(order=order, lot=lot if rule.lot_tag is not None else one.lot)
+        for order, lot in pairs
+        for one in within.settings
+    )
+    unknown = within.unknown if part.known else "order" if rule.order is not None else "lot"
+    lasted = lasted if part.brief else max(lasted, 2 * brief)
+    found = attribute(rule, replace(within, settings=settings, unknown=unknown), lasted, brief)
+    return replace(found, flags=(*flags, *found.flags))
 
 
 def _known(setting: Setting, flags: tuple[Flag, ...] = ()) -> Attribution:

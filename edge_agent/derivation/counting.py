@@ -7,11 +7,11 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 
-from edge_agent.config.signals import Counter, Resets
+from edge_agent.config.signals import AtChange, Counter, Resets
 from edge_agent.config.tagmap import Rule
 from edge_agent.derivation import counter
 from edge_agent.derivation.booking import Books, continued
-from edge_agent.derivation.context import waits_for
+from edge_agent.derivation.context import Part, waits_for
 from edge_agent.derivation.counter_beyond import is_beyond, is_disproved, with_beyond
 from edge_agent.derivation.counter_cross import compared, moved, with_second
 from edge_agent.derivation.counter_fall import in_review, newly_signed, remembered
@@ -19,9 +19,10 @@ from edge_agent.derivation.counter_reset import with_final, with_sign
 from edge_agent.derivation.counter_terms import Observation, at_position
 from edge_agent.derivation.counter_turn import facing, turned
 from edge_agent.derivation.findings import Delta, Finding
+from edge_agent.derivation.latch import change_in, read_until, with_changes, with_count
 from edge_agent.derivation.lost_store import say_not_known
-from edge_agent.derivation.pipe import is_open
-from edge_agent.derivation.posting import evidence, moved_back, post, post_proven, say
+from edge_agent.derivation.pipe import is_open, looked_into
+from edge_agent.derivation.posting import evidence, look_into, moved_back, note, post, post_proven, say
 from edge_agent.derivation.timetable import latest_of
 from edge_agent.model.movement import Cause, Evidence, Flag
 from edge_agent.model.outcome import EpochMark
@@ -41,7 +42,9 @@ class CounterRule:
 
     def __post_init__(self) -> None:
         check = self.spec.cross_check
-        beside = [tag for tag in (self.spec.final_tag, check and check.tag) if tag is not None]
+        latch = self.spec.at_change
+        latched = (latch and latch.count, latch and latch.changes)
+        beside = [tag for tag in (self.spec.final_tag, check and check.tag, *latched) if tag is not None]
         object.__setattr__(self, "tags", (self.spec.tag, *beside))
 
     @property
@@ -65,6 +68,11 @@ class CounterRule:
             self._count(work, reading, time, refused=refused)
         elif reading.tag == self.spec.final_tag:
             self._final(work, reading)
+        elif self.spec.at_change is not None and reading.tag in {
+            self.spec.at_change.count,
+            self.spec.at_change.changes,
+        }:
+            self._latch(work, self.spec.at_change, reading, time)
         else:
             self._second(work, reading, time)
 
@@ -143,6 +151,28 @@ class CounterRule:
             after, found = compared(self.spec, known, (known, ()), reading.received, time)
             self._take(work, known, after, found, now=reading.received, time=time)
 
+    def _latch(self, work: Books, latch: AtChange, reading: Reading, time: datetime) -> None:
+        """What the PLC latched with a change of order or lot."""
+        known = work.rule(self.rule.name)
+        if reading.tag == latch.count:
+            value = _value(work, self.spec, reading)
+            latched = known.latched if value is None else with_count(known.latched, self.spec.counts(value), time)
+        else:
+            value = _number(work, self.spec, reading)
+            latched = known.latched if value is None else with_changes(known.latched, int(value))
+        if value is None:
+            work.count(self.rule.name, "not_a_latch")
+        elif latched != known.latched:
+            work.put(self.rule.name, replace(known, latched=latched))
+
+    def _told(self, work: Books, before: CounterState, found: Delta) -> tuple[Part, ...] | None:
+        """What the delta is parted in by the count that was latched with the change in it."""
+        latched = work.rule(self.rule.name).latched
+        change = change_in(self.rule, work.state, self.spec, latched, before=before, delta=found)
+        if change is not None and change.parts is None:
+            work.count(self.rule.name, "latch_contradicts")
+        return None if change is None else change.parts
+
     def _known_final(self, work: Books) -> FinalTotal | None:
         """What the tag of the last total showed before the counter's first reading: that of some reset long ago."""
         known = None if self.spec.final_tag is None else work.state.tags.get(self.spec.final_tag)
@@ -155,8 +185,8 @@ class CounterRule:
         waiting = waits_for(rule, work.state, time)
         if waiting is not None or not rule.pipe:
             return waiting
-        pipe, ran = work.rule(rule.name).pipe, proof.to_position - proof.from_position
-        is_unknown = ran < rule.pipe if pipe is None else is_open(pipe, ran)
+        pipe = looked_into(rule, work.state, work.rule(rule.name).pipe, proof)
+        is_unknown = pipe is None or is_open(pipe, proof.to_position - proof.from_position)
         return "order_unknown" if is_unknown else None
 
     def _count_waiting(self, work: Books, state: CounterState, now: Instant) -> None:
@@ -188,6 +218,8 @@ class CounterRule:
         state, waiting = self.state(work), work.rule(self.rule.name).uncounted
         if state is None:
             return
+        if waiting is not None:
+            look_into(work, self.rule, waiting)
         if waiting is not None and not state.restored and self._waits(work, waiting, now.wall) is None:
             self._count_waiting(work, state, now)
         if state.hold is None or work.state.sources[self.source].link is not Link.UP:
@@ -244,16 +276,18 @@ class CounterRule:
             if message is not None:
                 say(work, self.rule, Cause.RESET, (fall.since, fall.until), message)
         if after.epoch == before.epoch and len(found) == 1 and isinstance(found[0], Delta):
+            note(work, self.rule, found[0], brief=2 * spec.sampling)
             proof = evidence(found[0], statuses, flags)
             proof = proof if waiting is None else continued(waiting, proof)
             why = self._waits(work, proof, time)
+            told = self._told(work, before, found[0]) if why is None and waiting is None else None
             if why is not None or waiting is not None:
                 work.put(self.rule.name, replace(work.rule(self.rule.name), uncounted=proof if why else None))
             self._keep(work, after)
             if why is not None:
                 work.count(self.rule.name, why)
             else:
-                post_proven(work, self._facing_rule(before), proof, now, brief=2 * spec.sampling)
+                post_proven(work, self._facing_rule(before), proof, now, brief=2 * spec.sampling, told=told)
             return
         if found or (waiting is not None and self._waits(work, waiting, time) is None):
             self._count_waiting(work, before, now)
@@ -269,7 +303,15 @@ class CounterRule:
 
     def _keep(self, work: Books, after: CounterState) -> None:
         """Remember the counter's state, and the proof of its epoch from raw values alone."""
-        work.put(self.rule.name, replace(work.rule(self.rule.name), signal=after))
+        known = work.rule(self.rule.name)
+        before, latched = known.signal, known.latched
+        if (
+            latched is not None
+            and after.hold is None
+            and not (isinstance(before, CounterState) and _same(before, after))
+        ):
+            latched = read_until(latched, after.last_time)
+        work.put(self.rule.name, replace(known, signal=after, latched=latched))
         self._mark(work, after)
 
     def _mark(self, work: Books, state: CounterState) -> None:
@@ -284,6 +326,13 @@ class CounterRule:
     def _keep_changed(self, work: Books, before: CounterState, after: CounterState) -> None:
         if after != before:
             self._keep(work, after)
+
+
+def _same(before: CounterState, after: CounterState) -> bool:
+    """Whether the counter has not been read in between."""
+    return (before.epoch, before.last_raw, before.last_at, before.last_time) == (
+        *(after.epoch, after.last_raw, after.last_at, after.last_time),
+    )
 
 
 def _value(work: Books, spec: Counter, reading: Reading) -> int | Decimal | None:

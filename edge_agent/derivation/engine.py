@@ -77,8 +77,13 @@ class Engine:
         self._context_tags = frozenset(tag for rule in rules for tag in context_tags(rule))
         self._gates = Gates(tag_map)
         stable = (rule.signal.stable for rule in rules if isinstance(rule.signal, Level))
+        latches = (rule.signal.at_change for rule in rules if isinstance(rule.signal, Counter))
         self._first = frozenset(
-            {*self._context_tags, *self._by_epoch_tag, *self._gates.tags, *(tag for tag in stable if tag is not None)}
+            {
+                *(*self._context_tags, *self._by_epoch_tag, *self._gates.tags),
+                *(tag for tag in stable if tag is not None),
+                *(tag for one in latches if one is not None for tag in (one.count, one.changes)),
+            }
         )
         flows = (one for one in self._meters.values() if isinstance(one, FlowRule))
         self._flow_tags = frozenset(tag for one in flows for tag in one.tags)

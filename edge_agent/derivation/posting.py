@@ -11,9 +11,9 @@ from edge_agent.config.tagmap import OnSpan, Rule
 from edge_agent.derivation import cadence
 from edge_agent.derivation.amounts import exact
 from edge_agent.derivation.booking import Books
-from edge_agent.derivation.context import Attribution, Setting, attribute, settings_in
+from edge_agent.derivation.context import Attribution, Part, Setting, attribute, attribute_part, settings_in
 from edge_agent.derivation.findings import Delta, Doubt, Finding, Hole, Interval
-from edge_agent.derivation.pipe import advanced, came_out, entered, straddles_long, within_pipe
+from edge_agent.derivation.pipe import advanced, looked_into, noted, part_out, parts_out
 from edge_agent.model.movement import Candidate, Cause, EventType, Evidence, Flag, Line, Notice
 from edge_agent.model.reading import Instant
 
@@ -35,6 +35,7 @@ def post(
     for found in findings:
         match found:
             case Delta():
+                note(work, rule, found, brief=brief)
                 post_proven(work, rule, evidence(found, statuses, flags), now, brief=brief, ran=found.ran)
             case Doubt():
                 _doubt(work, rule, found, evidence(found.at, statuses, flags), brief)
@@ -49,10 +50,18 @@ def say(work: Books, rule: Rule, cause: Cause, span: tuple[datetime, datetime], 
 
 
 def post_proven(
-    work: Books, rule: Rule, proof: Evidence, now: Instant, *, brief: timedelta, ran: Interval | None = None
+    work: Books,
+    rule: Rule,
+    proof: Evidence,
+    now: Instant,
+    *,
+    brief: timedelta,
+    ran: Interval | None = None,
+    told: tuple[Part, ...] | None = None,
 ) -> None:
-    """Give what has run for certain its place in the books. `ran` is as a `Delta` says it."""
-    _book(work, rule, proof, brief, ran)
+    """Give what has run for certain its place in the books. `ran` is as a `Delta` says it, `told` are its parts."""
+    for one, part in _parts(work, rule, proof, told):
+        _book(work, rule, one, part, brief=brief, ran=ran)
     cadence.schedule(work, (rule,), now.wall)
 
 
@@ -72,37 +81,73 @@ def evidence(delta: Delta, statuses: tuple[int, ...], flags: tuple[Flag, ...]) -
     )
 
 
-def _whose(
-    work: Books,
-    rule: Rule,
-    span: Interval,
-    brief: timedelta,
-    units: tuple[int, int | None],
-    *,
-    ran: Interval | None = None,
-) -> Attribution:
-    """Whose is what ran in `span`: `units` at the least and the most (None: nothing bounds it)."""
-    since, until = span
-    within, lasted = settings_in(rule, work.state, since, until, ran), until - since
-    if ran is not None:
-        lasted = max(lasted, ran[1] - ran[0])
+def note(work: Books, rule: Rule, delta: Delta, *, brief: timedelta) -> None:
+    """What has run for certain has entered the rule's pipe, where it has one, even if it waits to be booked."""
+    raw = delta.to_position - delta.from_position
+    _enter(work, rule, (delta.since, delta.until), raw, brief=_lasted((delta.since, delta.until), delta.ran) <= brief)
+
+
+def _enter(work: Books, rule: Rule, span: Interval, most: int, *, brief: bool) -> None:
     if rule.pipe:
-        state, (least, most) = work.rule(rule.name), units
-        reach = rule.pipe if most is None else most
-        pipe = entered(rule, work.state, state.pipe, span, reach, brief=lasted <= brief)
-        pairs = ((None, None),) if pipe is None else came_out(pipe, reach)
-        within = within_pipe(rule, within, pairs, known=state.pipe is not None)
-        if pipe is not None:
-            lasted = max(lasted, 2 * brief) if straddles_long(pipe, reach) else lasted
-            work.put(rule.name, replace(state, pipe=advanced(pipe, least, most)))
-    return attribute(rule, within, lasted, brief)
+        known = work.rule(rule.name)
+        pipe = noted(rule, work.state, known.pipe, span, most, waiting=known.uncounted, brief=brief)
+        work.put(rule.name, replace(known, pipe=pipe))
 
 
-def _book(work: Books, rule: Rule, proof: Evidence, brief: timedelta, ran: Interval | None) -> None:
+def look_into(work: Books, rule: Rule, waiting: Evidence) -> None:
+    """The rule's pipe, where it has one, is known as soon as its tags are."""
+    known = work.rule(rule.name)
+    if rule.pipe and known.pipe is None and (pipe := looked_into(rule, work.state, None, waiting)) is not None:
+        work.put(rule.name, replace(known, pipe=pipe))
+
+
+def _lasted(span: Interval, ran: Interval | None) -> timedelta:
+    return max(until - since for since, until in (span, ran or span))
+
+
+def _whose(work: Books, rule: Rule, span: Interval, brief: timedelta, units: tuple[int, int | None]) -> Attribution:
+    """Whose is what ran in `span`: `units` at the least and the most (None: nothing bounds it)."""
+    within, lasted = settings_in(rule, work.state, *span), _lasted(span, None)
+    if not rule.pipe:
+        return attribute(rule, within, lasted, brief)
+    least, most = units
+    reach = rule.pipe if most is None else most
+    _enter(work, rule, span, reach, brief=lasted <= brief)
+    known = work.rule(rule.name)
+    if known.pipe is not None:
+        work.put(rule.name, replace(known, pipe=advanced(known.pipe, least, most)))
+    return attribute_part(rule, within, part_out(known.pipe, 0, reach), lasted, brief)
+
+
+def _parts(
+    work: Books, rule: Rule, proof: Evidence, told: tuple[Part, ...] | None
+) -> Iterator[tuple[Evidence, Part | None]]:
+    """What has run for certain, in parts where more than the time tells whose it is."""
+    if rule.pipe:
+        known, units = work.rule(rule.name), proof.to_position - proof.from_position
+        pipe = looked_into(rule, work.state, known.pipe, proof)
+        work.put(rule.name, replace(known, pipe=None if pipe is None else advanced(pipe, units, units)))
+        told = tuple(parts_out(pipe, units))
+    if told is None:
+        yield proof, None
+        return
+    start = proof.from_position
+    for part in told:
+        yield replace(proof, from_position=start, to_position=start + part.units), part
+        start += part.units
+
+
+def _book(
+    work: Books, rule: Rule, proof: Evidence, part: Part | None, *, brief: timedelta, ran: Interval | None
+) -> None:
     """Book a certain quantity, unless it is open whose it is: then it is in review as a whole."""
     since, until = proof.first_time, proof.last_time
-    raw = proof.to_position - proof.from_position
-    whose = _whose(work, rule, (since, until), brief, (raw, raw), ran=ran)
+    raw, lasted = proof.to_position - proof.from_position, _lasted((since, until), ran)
+    within = settings_in(rule, work.state, since, until, ran)
+    if part is None:
+        whose = attribute(rule, within, lasted, brief)
+    else:
+        whose = attribute_part(rule, within, part, lasted, brief)
     proof = replace(proof, flags=(*proof.flags, *whose.flags))
     line = work.line(rule, work.key(rule, whose.first, until), raw, proof)
     first_day = work.day(since).date

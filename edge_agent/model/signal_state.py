@@ -61,6 +61,21 @@ class FinalTotal:
 
 
 @value
+class Latched:
+    """What a PLC latched in the scan in which the order or lot changed, as last read good.
+
+    `count` is in the counter's counts, shown since `time`; `changes` is the PLC's own number of changes. The other two
+    are what they were when the counter was last read: one change since then is proven by both.
+    """
+
+    count: int | None = None
+    time: datetime | None = None
+    changes: int | None = None
+    count_before: int | None = None
+    changes_before: int | None = None
+
+
+@value
 class Second:
     """A second counter of the same flow: its last raw value.
 

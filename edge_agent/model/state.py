@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from edge_agent.model.movement import Evidence, Key, Line
 from edge_agent.model.reading import Instant, Link, Quality, Scalar, TagRef
-from edge_agent.model.signal_state import SignalState
+from edge_agent.model.signal_state import Latched, SignalState
 from edge_agent.model.value import value
 
 EPOCH_LEAP = 1_000
@@ -56,13 +56,15 @@ class Coming:
 class Pipe:
     """Material between where the context is known and where it is counted, for a rule whose `lag` is a quantity.
 
-    `order` and `lot` are of what comes out now; changes of context up to `noted` are in `coming`. Raw units.
+    `order` and `lot` are of what comes out now; changes of context up to `noted` are in `coming`. Of the next `unknown`
+    units nobody can tell whose they are. Raw units, counted from the last one that is in the books.
     """
 
     order: str | None
     lot: str | None
     noted: datetime
     coming: tuple[Coming, ...] = ()
+    unknown: int = 0
 
 
 @value
@@ -82,6 +84,7 @@ class RuleState:
     serial: int = 0
     excluded: Line | None = None
     pipe: Pipe | None = None
+    latched: Latched | None = None
     uncounted: Evidence | None = None
     transit: tuple[Departure, ...] = ()
     lost_until: datetime | None = None

@@ -96,6 +96,8 @@ def tag_map(*rules: Rule, ranges: dict[TagRef, tuple[Decimal, Decimal]] | None =
     refs = {COUNT, ORDER, EPOCH, FINAL, SECOND, SEQ, ACK, RESULT, CASES, SSCC}
     refs |= {rule.signal.tag for rule in rules if isinstance(rule.signal, Counter | Level | Flow)}
     refs |= {rule.signal.check.tag for rule in rules if isinstance(rule.signal, Flow) and rule.signal.check is not None}
+    latches = (rule.signal.at_change for rule in rules if isinstance(rule.signal, Counter))
+    refs |= {tag for one in latches if one is not None for tag in (one.count, one.changes)}
     for rule in rules:
         refs |= {*(rule.signal.contents if isinstance(rule.signal, Handshake) else ())}
         refs |= {*context_tags(rule), *(tag for one in conditions_of(rule) for tag in one.tags)}

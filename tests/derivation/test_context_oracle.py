@@ -184,16 +184,17 @@ def knows_no_lag(patch: Patch) -> None:
 
 
 def lets_a_change_in_the_pipe_out_at_once(patch: Patch) -> None:
-    def entered(*about: Any, **more: Any) -> Any:
+    def noted(*about: Any, **more: Any) -> Any:
         found = right(*about, **more)
         return found and replace(found, coming=tuple(replace(one, low=0, high=0) for one in found.coming))
 
-    right = pipe.entered
-    patch.setattr(posting, "entered", entered)
+    right = pipe.noted
+    patch.setattr(posting, "noted", noted)
 
 
 def takes_what_ran_unseen_for_brief(patch: Patch) -> None:
-    patch.setattr(posting, "straddles_long", lambda *_: False)
+    right = pipe.parts_out
+    patch.setattr(posting, "parts_out", lambda *about: (one._replace(brief=True) for one in right(*about)))
     patch.setattr(counting, "is_open", lambda *_: False)
 
 

@@ -8,8 +8,10 @@ from typing import Any
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from edge_agent.cli.common import DEFAULT_DATA, EXIT_FINDINGS, Data, Json, clear_errors, print_json
+from edge_agent.cli.events import plain
 from edge_agent.control import ask
 from edge_agent.errors import AgentUnreachable
 from edge_agent.store.reader import DATABASE_NAME, Reader, open_reader
@@ -73,12 +75,13 @@ def _status(reader: Reader, live: dict[str, Any] | None) -> dict[str, Any]:
 
 
 def _show_status(found: dict[str, Any]) -> None:
-    console = Console()
+    console = Console(highlight=False, markup=False, soft_wrap=True)  # texts from elsewhere may hold brackets
     if not found["running"]:
         console.print("The agent is not running on this directory; this is what its store says.", style="yellow")
     for name, part in found["components"].items():
         style = "green" if part["state"] == "up" else "red"
-        console.print(f"[{style}]{part['state']:>8}[/] {name}  {part['detail']}", highlight=False)
+        console.print(f"{part['state']:>8}", style=style, end="")
+        console.print(plain(f" {name}  {part['detail']}"))
     for name in found["held"]:
         console.print(
             f"    held {name}: its counter is in doubt, or its order or condition is not known", style="yellow"
@@ -86,17 +89,19 @@ def _show_status(found: dict[str, Any]) -> None:
     figures = f"{found['waiting']} waiting · {found['to_review']} to review · {found['gaps']} gaps"
     letters = f"{found['rejected']} rejected · {found['unpublishable']} unpublishable · {found['overdue']} overdue"
     corrections = f"{found['corrections_waiting']} corrections waiting"
-    console.print(f"{figures} · {letters} · {corrections}", highlight=False, soft_wrap=True)
+    console.print(f"{figures} · {letters} · {corrections}")
+    if found["to_review"]:
+        console.print("`edge-agent review list` shows what is to review", style="yellow")
     if found["rejected"] or found["unpublishable"]:
         console.print("`edge-agent dead list` says what to do", style="yellow")
     for one in found["in_transit"]:
         what = f"{one['container']}: {one['quantity']} {one['unit']} of {one['material']}, since {one['since']}"
-        console.print(f"on its way {what}", style="yellow" if one["late"] else None, highlight=False, soft_wrap=True)
+        console.print(plain(f"on its way {what}"), style="yellow" if one["late"] else None)
     table = Table("event / material / order / location", "booked", "not yet sent")
     for key in sorted({*found["booked"], *found["pending"]}):
-        table.add_row(key, found["booked"].get(key, "0"), found["pending"].get(key, ""))
-    console.print(table)
+        table.add_row(Text(plain(key)), found["booked"].get(key, "0"), found["pending"].get(key, ""))
+    Console().print(table)
     for key, quantity in found["excluded"].items():
-        console.print(f"excluded, as conditions say: {quantity} of {key}", highlight=False, soft_wrap=True)
+        console.print(plain(f"excluded, as conditions say: {quantity} of {key}"))
     for line in found["imbalances"]:
         console.print(f"the books do not balance: {line}", style="bold red")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from edge_agent.model.ack import Code
@@ -47,6 +48,33 @@ async def test_a_decided_review_shows_who_decided_and_why(shop: Shop) -> None:
     assert "accepted candidate 2 by Ada at 2026-03-04T12:00:00.000000+00:00: as the batch record says" in text
     shown = await run_json("review", "show", review().id, "--data", shop.data)
     assert (shown["candidate"], shown["decided_by"], shown["reason"]) == (2, "Ada", "as the batch record says")
+
+
+BRACKETS = "[/x] [b]\x1b[31m"
+"""What a console that knows markup swallows, or stops at; and a control character."""
+
+
+async def test_texts_with_brackets_are_shown_as_they_are(shop: Shop) -> None:
+    found = review()
+    named = replace(found.key, order=BRACKETS, lot="L[1]", container="[/C7]")
+    ways = (replace(found.candidates[0], key=named), replace(found.candidates[1], key=named))
+    found = replace(found, message=BRACKETS, candidates=ways, line=replace(found.line, key=named))
+    await shop.work.commit(doubted(found), render, NOON)
+    await shop.work.commit(decided(found, Verdict.ACCEPTED), render, NOON)
+
+    listed = (await run("review", "list", "--all", "--data", shop.data)).stdout
+    assert "straddled-order [accepted by Ada: as the batch record says]" in listed
+    shown = "[/x] [b]\\x1b[31m"
+    assert f"  {shown}  (" in listed
+    assert f"order {shown}, lot L[1], container [/C7]" in listed, "a pallet is known by its container"
+
+    status = await run("status", "--data", shop.data)
+    assert shown in status.stdout
+
+
+async def test_status_says_where_reviews_are_shown(shop: Shop) -> None:
+    await shop.work.commit(doubted(review()), render, NOON)
+    assert "`edge-agent review list` shows what is to review" in (await run("status", "--data", shop.data)).stdout
 
 
 async def test_a_review_that_is_not_there(shop: Shop) -> None:

@@ -1,4 +1,4 @@
-"""`edge-agent status` and `backlog`: how the agent stands; both work with the service down."""
+"""`edge-agent status`, `gaps` and `backlog`: how the agent stands; all work with the service down."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from edge_agent.store.reader import DATABASE_NAME, Reader, open_reader
 def register(app: typer.Typer) -> None:
     """Add the verbs."""
     app.command()(status)
+    app.command()(gaps)
     app.command()(backlog)
 
 
@@ -38,6 +39,22 @@ def status(data: Data = DEFAULT_DATA, json_: Json = False) -> None:
         _show_status(found)
     if found["imbalances"]:
         raise typer.Exit(EXIT_FINDINGS)
+
+
+def gaps(data: Data = DEFAULT_DATA, json_: Json = False) -> None:
+    """What nobody could see, oldest first, with bounds in the material's unit. None of it is booked."""
+    with clear_errors(), open_reader(data / DATABASE_NAME) as reader:
+        found = reader.gaps()
+    if json_:
+        print_json({"gaps": found})
+        return
+    console = _console()
+    if not found:
+        console.print("No gaps.")
+    for one in found:
+        console.print(plain(f"{one['key']}  {one['rule']}  {one['cause']}"), style="bold")
+        console.print(plain(f"  {one['message']}  ({one['since']} to {one['until']})"))
+        console.print(f"  from {one['min']} to {'unknown' if one['max'] is None else one['max']}")
 
 
 def backlog(data: Data = DEFAULT_DATA, json_: Json = False) -> None:
@@ -74,8 +91,13 @@ def _status(reader: Reader, live: dict[str, Any] | None) -> dict[str, Any]:
     }
 
 
+def _console() -> Console:
+    """No markup: texts from elsewhere may hold brackets."""
+    return Console(highlight=False, markup=False, soft_wrap=True)
+
+
 def _show_status(found: dict[str, Any]) -> None:
-    console = Console(highlight=False, markup=False, soft_wrap=True)  # texts from elsewhere may hold brackets
+    console = _console()
     if not found["running"]:
         console.print("The agent is not running on this directory; this is what its store says.", style="yellow")
     for name, part in found["components"].items():
@@ -92,6 +114,8 @@ def _show_status(found: dict[str, Any]) -> None:
     console.print(f"{figures} · {letters} · {corrections}")
     if found["to_review"]:
         console.print("`edge-agent review list` shows what is to review", style="yellow")
+    if found["gaps"]:
+        console.print("`edge-agent gaps` shows what nobody could see", style="yellow")
     if found["rejected"] or found["unpublishable"]:
         console.print("`edge-agent dead list` says what to do", style="yellow")
     for one in found["in_transit"]:

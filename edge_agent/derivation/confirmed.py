@@ -325,10 +325,10 @@ def judge(
 def read(handshake: Handshake, block: Block) -> tuple[int | Decimal | None, str | None, str | None]:
     """(quantity, container, what is wrong): a quantity only where it can be read as a positive number."""
     reading = block.values.get(handshake.quantity)
+    container, fault = _container(handshake, block)
     value = reading.value if reading is not None and reading.quality is Quality.GOOD else None
     if isinstance(value, bool) or not isinstance(value, int | Decimal):
-        return None, None, f"{handshake.quantity} is not a good number{_said(reading)}"
-    container, fault = _container(handshake, block)
+        return None, container, f"{handshake.quantity} is not a good number{_said(reading)}"
     counts = handshake.counts(value)
     if counts <= 0:
         return None, container, f"{handshake.quantity} is {value}, not a positive quantity"

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from edge_agent.model.ack import Code
 from edge_agent.model.movement import Verdict
+from edge_agent.model.outcome import Outcome
 from tests.cli.shop import NOT_DUE, Shop, run, run_json
-from tests.store_faults.outcomes import NOON, decided, doubted, render, review
+from tests.store_faults.outcomes import NOON, RULE, counted, decided, doubted, gap, render, review
 
 
 async def test_a_review_is_shown_whole(shop: Shop) -> None:
@@ -75,6 +76,21 @@ async def test_texts_with_brackets_are_shown_as_they_are(shop: Shop) -> None:
 async def test_status_says_where_reviews_are_shown(shop: Shop) -> None:
     await shop.work.commit(doubted(review()), render, NOON)
     assert "`edge-agent review list` shows what is to review" in (await run("status", "--data", shop.data)).stdout
+
+
+async def test_gaps_are_shown_with_their_bounds(shop: Shop) -> None:
+    assert (await run("gaps", "--data", shop.data)).stdout == "No gaps.\n"
+    unbounded = replace(gap(), id="bottles_made/gap/2", maximum=None, message="events [/x] nobody heard")
+    await shop.work.commit(Outcome(gaps=[gap(), unbounded], changed=counted(0).changed), render, NOON)
+
+    shown = (await run("gaps", "--data", shop.data)).stdout
+    assert "  reset unseen  (2026-03-04T12:00:00" in shown
+    assert "\n  from 0 to 12\n" in shown
+    assert "  events [/x] nobody heard  (" in shown
+    assert "\n  from 0 to unknown\n" in shown
+    found = (await run_json("gaps", "--data", shop.data))["gaps"]
+    assert [(one["min"], one["max"], one["rule"]) for one in found] == [("0", "12", RULE), ("0", None, RULE)]
+    assert "`edge-agent gaps` shows what nobody could see" in (await run("status", "--data", shop.data)).stdout
 
 
 async def test_a_review_that_is_not_there(shop: Shop) -> None:

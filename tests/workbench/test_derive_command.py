@@ -113,7 +113,10 @@ def test_a_state_that_packml_does_not_have_is_said_on_standard_error(tmp_path: P
 
     code, _, errors = _derive(tmp_path, path, "--json", lines=lines)
 
-    assert (code, errors.partition("not recorded")[0]) == (0, "odd: a state that PackML does not have, in a condition of preforms_used; times: 1\n")
+    assert (code, errors.partition("not recorded")[0]) == (
+        0,
+        "odd: a state that PackML does not have, in a condition of preforms_used; times: 1\n",
+    )
 
 
 def test_a_faulty_recording_prints_its_faults_and_derives_nothing(tmp_path: Path) -> None:

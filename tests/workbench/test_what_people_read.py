@@ -7,8 +7,14 @@ from typing import Any
 
 import pytest
 
-from tests.workbench.recordings import MAP, Line, at, derived
+from edge_agent.config.signals import Handshake
+from edge_agent.derivation import confirmed
+from edge_agent.model.confirmation import Block
+from edge_agent.model.reading import Instant, Quality, Reading
+from edge_agent.workbench.maps import load_map
+from tests.workbench.recordings import MAP, NOON, Line, at, derived
 
+START = Instant(NOON, 0, "boot")
 COUNTER = "{trigger: filler.pal_seq, ack: filler.pal_ack, result: filler.pal_result}"
 BITS = "{kind: bits, trigger: filler.pal_req, ack: filler.pal_done, number: filler.pal_no}"
 BITS_UNNAMED = "{kind: bits, trigger: filler.pal_req, ack: filler.pal_done}"
@@ -85,3 +91,15 @@ def test_what_is_no_quantity_is_shown_as_it_stands(tmp_path: Path, cases: Any, s
 )
 def test_numbers_that_were_never_shown(tmp_path: Path, shown: int, message: str) -> None:
     assert messages(tmp_path, COUNTER, [block(1, 6, 5, 40), block(2, shown, 6, 40)]) == [message]
+
+
+def test_a_pallet_whose_quantity_is_none_is_named_by_its_container_all_the_same() -> None:
+    handshake = load_map([MAP]).rules["pallet_out"].signal
+    assert isinstance(handshake, Handshake)
+    assert handshake.container is not None
+    values = {
+        handshake.quantity: Reading(handshake.quantity, 99, Quality.BAD, START),
+        handshake.container: Reading(handshake.container, "P2", Quality.GOOD, START),
+    }
+
+    assert confirmed.read(handshake, Block("pallet_out", 2, 1, values, START))[:2] == (None, "P2")

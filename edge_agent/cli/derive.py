@@ -9,12 +9,14 @@ import typer
 from rich.console import Console
 
 from edge_agent.cli.common import Json, clear_errors, print_json
+from edge_agent.config.tagmap import TagMap
 from edge_agent.derivation.gating import NO_STATE
 from edge_agent.workbench.deriving import Derived
 from edge_agent.workbench.deriving import derive as fold
 from edge_agent.workbench.maps import load_map, load_recording
 from edge_agent.workbench.recording import Recording
 from edge_agent.workbench.screen import derived_table
+from edge_agent.workbench.unread import unread
 from edge_agent.workbench.values import written
 from edge_agent.workbench.view import view
 
@@ -47,6 +49,7 @@ def derive(tag_map: Map, recording: Taken, config: More = [], json_: Json = Fals
         derived = fold(checked, taken.deliveries)
         movements = view(checked, derived)
     _say_uncounted(derived)
+    _say_unread(checked, taken)
     if json_:
         print_json({name: movement.as_json() for name, movement in movements.items()})
     else:
@@ -64,6 +67,15 @@ def say_ignored(recording: Recording, who: str = "the map") -> None:
         typer.echo(f"ignored: {len(rest)} more names that {who} does not know; lines: {number}", err=True)
     for name, number in recording.no_handshakes.items():
         typer.echo(f"ignored: blocks of {name!a}, which is no handshake in {who}; lines: {number}", err=True)
+
+
+def _say_unread(tag_map: TagMap, recording: Recording) -> None:
+    """Say on standard error of which rules nothing was recorded."""
+    lacking = list(unread(tag_map, recording.deliveries)) if recording.deliveries else []
+    for name, what in lacking[:_MOST_NAMES]:
+        typer.echo(f"not recorded: {name} lacks {what}", err=True)
+    if rest := lacking[_MOST_NAMES:]:
+        typer.echo(f"not recorded: {len(rest)} more rules", err=True)
 
 
 def _say_uncounted(derived: Derived) -> None:

@@ -37,7 +37,7 @@ def list_(
     if json_:
         print_json({"reviews": found})
         return
-    console = Console(highlight=False)
+    console = _console()
     if not found:
         console.print("Nothing to review.")
     for one in found:
@@ -52,8 +52,7 @@ def show(name: Name, data: Data = DEFAULT_DATA, json_: Json = False) -> None:
     if json_:
         print_json(found)
         return
-    console = Console(highlight=False)
-    _show(console, found)
+    _show(_console(), found)
     for text in _evidence(found):
         typer.echo(plain(text))
 
@@ -89,13 +88,19 @@ def _answer(answer: dict[str, Any], sentence: str, *, json_: bool) -> None:
         typer.echo(sentence)
 
 
+def _console() -> Console:
+    """No markup: orders, containers, messages and reasons come from elsewhere, and may hold brackets."""
+    return Console(highlight=False, markup=False, soft_wrap=True)
+
+
 def _show(console: Console, one: dict[str, Any]) -> None:
     state = "" if one["status"] == "open" else f" [{one['status']} by {one['decided_by']}: {one['reason']}]"
-    console.print(f"[bold]{one['id']}[/]  {one['key']}  {one['cause']}{state}")
-    console.print(f"  {one['message']}  ({one['since']} to {one['until']})")
+    console.print(plain(f"{one['id']}  {one['key']}  {one['cause']}{state}"), style="bold")
+    console.print(plain(f"  {one['message']}  ({one['since']} to {one['until']})"))
     for candidate in one["candidates"]:
-        order = f", order {candidate['order']}" if candidate["order"] else ""
-        console.print(f"  {candidate['candidate']}: {candidate['quantity']} {one['unit']}: {candidate['why']}{order}")
+        whose = "".join(f", {part} {candidate[part]}" for part in ("order", "lot", "container") if candidate[part])
+        quantity = f"{candidate['quantity']} {one['unit']}"
+        console.print(plain(f"  {candidate['candidate']}: {quantity}: {candidate['why']}{whose}"))
 
 
 def _evidence(one: dict[str, Any]) -> Iterator[str]:

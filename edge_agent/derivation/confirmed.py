@@ -13,7 +13,7 @@ import hashlib
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from edge_agent.config.signals import Handshake
+from edge_agent.config.signals import Handshake, Kind
 from edge_agent.model.confirmation import Block, Result
 from edge_agent.model.movement import Cause, Flag
 from edge_agent.model.reading import Quality, Reading
@@ -28,6 +28,7 @@ RECENT = 16
 _MARK = 16
 _LARGEST = frozenset((1 << bits) - 1 for bits in (15, 16, 31, 32, 63, 64))
 """The largest whole numbers of the types that PLCs have."""
+_COUNTED = {Kind.BITS: "request", Kind.RING: "entry", Kind.EVENT: "event"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +109,7 @@ def _other_number(handshake: Handshake, state: HandshakeState, block: Block, con
         return _with_gap(_number_fell(handshake, state, block, content), _began_anew(state, block))
     skipped = forward - 1
     message = f"numbers {state.latest + 1} to {block.number - 1} were never shown"
+    message = f"number {state.latest + 1} was never shown" if skipped == 1 else message
     # a PLC may have brought back what it held before its count began anew
     left = max(state.doubtful - skipped, int(state.restarted and handshake.is_named))
     begun = replace(_begin(state, block.number), doubtful=left)
@@ -174,13 +176,27 @@ def _shown(reading: Reading | None) -> str:
 
 
 def _said(reading: Reading | None) -> str:
-    return ": not read" if reading is None else f": {reading.value!r}, {reading.quality}"
+    """What stands there instead, for people. What the tag's `range` refuses is marked bad as well."""
+    if reading is None:
+        return ": not read"
+    number = isinstance(reading.value, int | Decimal) and not isinstance(reading.value, bool)
+    if number and reading.quality is Quality.BAD:
+        return f": {reading.value}, of bad quality or beyond its range"
+    shown = "no value" if reading.value is None else reading.value if number else repr(reading.value)
+    return f": {shown}, {reading.quality}"
 
 
 def own_number(handshake: Handshake, block: Block) -> int | None:
     """The PLC's own number of a block; None where it has none, or none that can be read."""
     reading = None if handshake.number is None else block.values.get(handshake.number)
     return reading.value if reading is not None and isinstance(reading.value, int) else None
+
+
+def called(handshake: Handshake, block: Block, count: int) -> str:
+    """The movement as people find it in the PLC: by its own number, else by ours of requests, entries, events."""
+    counted = handshake.kind is Kind.TRANSACTION_COUNTER
+    number = block.number if counted else own_number(handshake, block)
+    return f"{_COUNTED[handshake.kind]} {count}" if number is None else f"number {number}"
 
 
 def follows(handshake: Handshake, state: HandshakeState, block: Block) -> tuple[tuple[Finding, ...], int | None]:
@@ -300,7 +316,7 @@ def judge(
     if fault is None and quantity is not None:
         after = replace(state, content=content, result=Result.DONE, released=False)
         return Verdict(after, (Booking(place, quantity, container, flags),), Result.DONE)
-    doubt = Suspicion(place, cause, quantity, container, f"number {state.latest}: {fault}")
+    doubt = Suspicion(place, cause, quantity, container, f"{called(handshake, block, state.latest)}: {fault}")
     return Verdict(
         replace(state, content=content, result=result, released=answered), (doubt,), None if answered else result
     )
@@ -309,10 +325,10 @@ def judge(
 def read(handshake: Handshake, block: Block) -> tuple[int | Decimal | None, str | None, str | None]:
     """(quantity, container, what is wrong): a quantity only where it can be read as a positive number."""
     reading = block.values.get(handshake.quantity)
+    container, fault = _container(handshake, block)
     value = reading.value if reading is not None and reading.quality is Quality.GOOD else None
     if isinstance(value, bool) or not isinstance(value, int | Decimal):
-        return None, None, f"{handshake.quantity} is not a good number{_said(reading)}"
-    container, fault = _container(handshake, block)
+        return None, container, f"{handshake.quantity} is not a good number{_said(reading)}"
     counts = handshake.counts(value)
     if counts <= 0:
         return None, container, f"{handshake.quantity} is {value}, not a positive quantity"

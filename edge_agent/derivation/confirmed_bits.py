@@ -195,7 +195,7 @@ def _doubt(
     doubts = _doubts(handshake, state) and confirmed.is_known(state, content)
     after = replace(_next(state, content), result=result, restarted=doubts, repeated=False)
     place = Place(after.epoch, after.latest - 1, after.latest)
-    doubt = Suspicion(place, cause, quantity, container, f"request {after.latest} {why}")
+    doubt = Suspicion(place, cause, quantity, container, f"{confirmed.called(handshake, block, after.latest)} {why}")
     phase = Phase.ANSWERED if block.acknowledged else Phase.OPEN
     return Verdict(_at(after, phase), (doubt,), None if block.acknowledged else result)
 

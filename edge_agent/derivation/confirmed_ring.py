@@ -121,7 +121,7 @@ def _entry(handshake: Handshake, state: HandshakeState, block: Block, content: s
 def _doubt(handshake: Handshake, taken: HandshakeState, block: Block, cause: Cause, why: str) -> Verdict:
     quantity, container, _ = confirmed.read(handshake, block)
     place = Place(taken.epoch, taken.latest - 1, taken.latest)
-    doubt = Suspicion(place, cause, quantity, container, f"entry {taken.latest} {why}")
+    doubt = Suspicion(place, cause, quantity, container, f"{confirmed.called(handshake, block, taken.latest)} {why}")
     return Verdict(replace(taken, result=Result.IN_REVIEW), (doubt,), Result.IN_REVIEW)
 
 

@@ -235,15 +235,19 @@ def _booked(state: FlowState, integral: int, raw: Decimal, until: datetime) -> D
 
 
 def _gap(spec: Flow, state: FlowState, one: Stretch) -> Decided:
-    """Nobody knows what ran: stated with bounds; what was booked while the value seemed to stand is part of it."""
-    floor = state.last_raw * PER_POSITION
-    seen = max(state.last_raw - one.before.integral // PER_POSITION, 0)
+    """Nobody knows what ran: stated with bounds; what was booked while the value seemed to stand is part of it.
+
+    What had flowed back is not: it stays set against what flows on.
+    """
+    stood = standing(state.run, max(state.booked_time, state.run.time))
+    integral = max(one.before.integral, min(state.last_raw * PER_POSITION, stood))
+    seen = integral // PER_POSITION - one.before.integral // PER_POSITION
     since, until = one.before.time, one.after.time
     most = at_most(spec, until - since)
     message = f"no reading for {(until - since).total_seconds():.1f} s, more than max_gap"
     bound = None if most is None else max(most - seen, 0)
     hole = Hole(Cause.NOT_SEEN, 0, bound, since, until, message, seen)
-    run = replace(one.after, integral=max(one.before.integral, floor))
+    run = replace(one.after, integral=integral)
     return replace(state, run=run, booked_time=until, raw_before=run.raw, flags=()), (hole,)
 
 

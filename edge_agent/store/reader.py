@@ -219,6 +219,8 @@ def _review(stored: StoredReview) -> dict[str, Any]:
                 "quantity": f"{one.quantity:f}",
                 "why": one.why,
                 "order": one.key.order,
+                "lot": one.key.lot,
+                "container": one.key.container,
                 "key": total_key(one.key),
             }
             for number, one in enumerate(review.candidates, start=1)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from edge_agent.model.ack import Code
 from edge_agent.model.movement import Verdict
+from edge_agent.model.outcome import Outcome
 from tests.cli.shop import NOT_DUE, Shop, run, run_json
-from tests.store_faults.outcomes import NOON, decided, doubted, render, review
+from tests.store_faults.outcomes import NOON, RULE, counted, decided, doubted, gap, render, review
 
 
 async def test_a_review_is_shown_whole(shop: Shop) -> None:
@@ -47,6 +49,48 @@ async def test_a_decided_review_shows_who_decided_and_why(shop: Shop) -> None:
     assert "accepted candidate 2 by Ada at 2026-03-04T12:00:00.000000+00:00: as the batch record says" in text
     shown = await run_json("review", "show", review().id, "--data", shop.data)
     assert (shown["candidate"], shown["decided_by"], shown["reason"]) == (2, "Ada", "as the batch record says")
+
+
+BRACKETS = "[/x] [b]\x1b[31m"
+"""What a console that knows markup swallows, or stops at; and a control character."""
+
+
+async def test_texts_with_brackets_are_shown_as_they_are(shop: Shop) -> None:
+    found = review()
+    named = replace(found.key, order=BRACKETS, lot="L[1]", container="[/C7]")
+    ways = (replace(found.candidates[0], key=named), replace(found.candidates[1], key=named))
+    found = replace(found, message=BRACKETS, candidates=ways, line=replace(found.line, key=named))
+    await shop.work.commit(doubted(found), render, NOON)
+    await shop.work.commit(decided(found, Verdict.ACCEPTED), render, NOON)
+
+    listed = (await run("review", "list", "--all", "--data", shop.data)).stdout
+    assert "straddled-order [accepted by Ada: as the batch record says]" in listed
+    shown = "[/x] [b]\\x1b[31m"
+    assert f"  {shown}  (" in listed
+    assert f"order {shown}, lot L[1], container [/C7]" in listed, "a pallet is known by its container"
+
+    status = await run("status", "--data", shop.data)
+    assert shown in status.stdout
+
+
+async def test_status_says_where_reviews_are_shown(shop: Shop) -> None:
+    await shop.work.commit(doubted(review()), render, NOON)
+    assert "`edge-agent review list` shows what is to review" in (await run("status", "--data", shop.data)).stdout
+
+
+async def test_gaps_are_shown_with_their_bounds(shop: Shop) -> None:
+    assert (await run("gaps", "--data", shop.data)).stdout == "No gaps.\n"
+    unbounded = replace(gap(), id="bottles_made/gap/2", maximum=None, message="events [/x] nobody heard")
+    await shop.work.commit(Outcome(gaps=[gap(), unbounded], changed=counted(0).changed), render, NOON)
+
+    shown = (await run("gaps", "--data", shop.data)).stdout
+    assert "  reset unseen  (2026-03-04T12:00:00" in shown
+    assert "\n  from 0 to 12\n" in shown
+    assert "  events [/x] nobody heard  (" in shown
+    assert "\n  from 0 to unknown\n" in shown
+    found = (await run_json("gaps", "--data", shop.data))["gaps"]
+    assert [(one["min"], one["max"], one["rule"]) for one in found] == [("0", "12", RULE), ("0", None, RULE)]
+    assert "`edge-agent gaps` shows what nobody could see" in (await run("status", "--data", shop.data)).stdout
 
 
 async def test_a_review_that_is_not_there(shop: Shop) -> None:

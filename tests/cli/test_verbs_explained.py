@@ -13,7 +13,7 @@ from edge_agent.model.ack import Code
 
 _OPERATING = (Path(__file__).parents[2] / "docs" / "operating.md").read_text(encoding="utf-8")
 _GROUPS = ("review", "dead", "audit")
-_SINGLE = ("correct", "enter", "reconcile", "status", "backlog")
+_SINGLE = ("correct", "enter", "reconcile", "status", "gaps", "backlog")
 
 
 @pytest.mark.parametrize("group", _GROUPS)

@@ -124,6 +124,16 @@ def test_what_flows_back_is_set_against_what_flows_on() -> None:
     assert bench.booked == Decimal(16), "10 + 0.25 - 4.5 + 0.25 + 10 litres"
 
 
+def test_what_flowed_back_is_set_against_what_flows_on_beyond_a_gap() -> None:
+    bench = polled(running(), 60, 10)
+    polled(bench, -30, 10)
+    assert bench.booked == Decimal("10.25"), "of which 4.5 litres have flowed back"
+    polled(bench.after(59), 0, 1)
+    assert bench.holes() == [("not-seen", 0, 80)], "80 L/min for a minute; none of it is booked"
+    polled(bench, 60, 10)
+    assert bench.booked == Decimal("15.25"), "10.25 - 4.5 + 0.5 + 9 litres, if nothing flowed in the gap"
+
+
 def test_less_than_the_low_cut_is_no_flow() -> None:
     bench = running(low_cut=round(Fraction("0.2") * 10**12 / 60))
     polled(bench, "0.1", 100)

@@ -25,7 +25,11 @@ def _derive(folder: Path, *arguments: object, lines: list[Line] = LINES) -> tupl
 def test_json_is_the_movements_and_nothing_else(tmp_path: Path) -> None:
     code, said, errors = _derive(tmp_path, MAP, "--json")
 
-    assert (code, errors) == (0, "")
+    assert code == 0
+    assert errors.splitlines() == [
+        "not recorded: preforms_used lacks readings of filler.preforms_in",
+        "not recorded: pallet_out lacks readings of filler.pal_seq",
+    ], "nobody looked there: that is not the same as nothing"
     nothing = {"unit": "pcs", "booked": {}, "review": [], "excluded": "0", "gaps": []}
     assert json.loads(said) == {
         "preforms_used": nothing,
@@ -97,7 +101,7 @@ def test_a_block_without_its_acknowledgement_is_said_on_standard_error(tmp_path:
 
     _, _, errors = _derive(tmp_path, MAP, "--json", lines=[block])
 
-    assert errors == "not counted: pallet_out, not_a_block: 1\n"
+    assert errors.partition("not recorded")[0] == "not counted: pallet_out, not_a_block: 1\n"
 
 
 def test_a_state_that_packml_does_not_have_is_said_on_standard_error(tmp_path: Path) -> None:
@@ -109,7 +113,10 @@ def test_a_state_that_packml_does_not_have_is_said_on_standard_error(tmp_path: P
 
     code, _, errors = _derive(tmp_path, path, "--json", lines=lines)
 
-    assert (code, errors) == (0, "odd: a state that PackML does not have, in a condition of preforms_used; times: 1\n")
+    assert (code, errors.partition("not recorded")[0]) == (
+        0,
+        "odd: a state that PackML does not have, in a condition of preforms_used; times: 1\n",
+    )
 
 
 def test_a_faulty_recording_prints_its_faults_and_derives_nothing(tmp_path: Path) -> None:
@@ -160,3 +167,21 @@ def test_what_this_version_does_not_run_is_refused_and_not_guessed(tmp_path: Pat
     assert code == (1 if refused else 0)
     assert bool(said) is not bool(refused)
     assert all(each in errors for each in refused)
+
+
+def test_a_ring_without_blocks_is_said_to_be_untold(tmp_path: Path) -> None:
+    text = MAP.read_text(encoding="utf-8").replace(
+        "trigger: filler.pal_seq, ack:", "kind: ring, head: filler.pal_seq, tail:"
+    )
+    for tag in ("pal_sscc:    {", "pal_cases:   {"):
+        text = text.replace(tag, f"{tag}slots: 8, ")
+    text = text.replace("Pal.SSCC", "Pal.SSCC[{slot}]").replace("Pal.Cases", "Pal.Cases[{slot}]")
+    ring = tmp_path / "ring.yaml"
+    ring.write_text(text, encoding="utf-8")
+
+    _, _, errors = _derive(tmp_path, ring, lines=[*LINES, read(1, "pal_seq", 1), read(1, "preforms_in", 1)])
+
+    assert (
+        errors
+        == "not recorded: pallet_out lacks its `block` lines, without which a ring or an OPC UA event is not told\n"
+    )

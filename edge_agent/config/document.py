@@ -179,7 +179,8 @@ class CommandSection(Section):
     """MES, SCADA or LIMS, which send commands over MQTT."""
 
     mqtt: Annotated[str, OneOf("commands")] = Field(
-        description="cmd/context sets its tags, cmd/confirm confirms movements, cmd/lot-status tells of lots.", examples=["commands"]
+        description="cmd/context sets its tags, cmd/confirm confirms movements, cmd/lot-status tells of lots.",
+        examples=["commands"],
     )
 
 
@@ -250,7 +251,9 @@ class LotStatusSection(Section):
         alias="from", description="The source whose cmd/lot-status tells it; it says mqtt: commands.", examples=["lims"]
     )
     usable: list[Text] = Field(
-        [RELEASED], description="Statuses in which a lot may be used, as that source writes them.", examples=[[RELEASED]]
+        [RELEASED],
+        description="Statuses in which a lot may be used, as that source writes them.",
+        examples=[[RELEASED]],
     )
     on_blocked: Annotated[str, OneOf("book", HOLD)] = Field(
         "book",

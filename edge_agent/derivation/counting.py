@@ -10,7 +10,7 @@ from decimal import Decimal
 from edge_agent.config.signals import Counter, Resets
 from edge_agent.config.tagmap import Rule
 from edge_agent.derivation import counter
-from edge_agent.derivation.booking import Books, continued
+from edge_agent.derivation.booking import Books
 from edge_agent.derivation.context import waits_for
 from edge_agent.derivation.counter_beyond import is_beyond, is_disproved, with_beyond
 from edge_agent.derivation.counter_cross import compared, moved, with_second
@@ -18,6 +18,7 @@ from edge_agent.derivation.counter_reset import with_final, with_sign
 from edge_agent.derivation.counter_terms import Observation, at_position
 from edge_agent.derivation.counter_turn import facing, turned
 from edge_agent.derivation.findings import Delta, Finding
+from edge_agent.derivation.merging import continued
 from edge_agent.derivation.pipe import is_open
 from edge_agent.derivation.posting import evidence, moved_back, post, post_proven, say
 from edge_agent.derivation.timetable import latest_of

@@ -251,7 +251,7 @@ class State:
     seen: MutableMapping[str, SeenState] = field(default_factory=dict)
     """By `<rule>/<slot>`: a ring, so that it never grows beyond what `once_per` looks back on."""
     statuses: MutableMapping[str, LotStatuses] = field(default_factory=dict)
-    """By `<material>/<slot>`, for the same reason. What was consumed of a slot's lots is in `sent`, by the same name."""
+    """By `<material>/<slot>`, for the same reason. What was consumed of its lots is in `sent`, by the same name."""
     held: set[str] = field(default_factory=set, init=False, compare=False)
     """Rules that wait as of the last `adopt`: those that the passing of time may decide."""
 

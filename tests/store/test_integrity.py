@@ -349,7 +349,9 @@ STATES = st.builds(
     seen=st.dictionaries(st.just("r/7"), st.builds(SeenState, _PASSED, _PASSED)),
     statuses=st.dictionaries(
         st.just("m/7"),
-        st.builds(LotStatuses, st.just((("B7", (LotStatus("QA-HOLD", AT), LotStatus("RELEASED", AT, AT))), ("B8", ())))),
+        st.builds(
+            LotStatuses, st.just((("B7", (LotStatus("QA-HOLD", AT), LotStatus("RELEASED", AT, AT))), ("B8", ())))
+        ),
     ),
 )
 _MAPPINGS = {"rule": "rules", "source": "sources", "cadence": "cadences", "context": "contexts"} | {

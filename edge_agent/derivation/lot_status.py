@@ -7,6 +7,7 @@ people do about it, so that is let be. Pure: writes to the branch of the state i
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from typing import NamedTuple
@@ -48,7 +49,9 @@ def remember(state: State, said: SaidLot, since: datetime) -> None:
     """Note a status; the lot of its slot that nobody has told of for the longest time is forgotten."""
     name = slot_of(said.material, said.lot)
     known, status = told(state, said.material, said.lot), LotStatus(said.status, since, said.until)
-    if not known or (known[-1].status, known[-1].until) != (status.status, status.until):
+    if known and (known[-1].status, known[-1].until) == (status.status, status.until):
+        known = (*known[:-1], replace(known[-1], again=since))
+    else:
         known = (*known, status)[-HISTORY:]
     others = tuple(one for one in state.statuses.get(name, LotStatuses(())).lots if one[0] != said.lot)
     state.statuses[name] = LotStatuses((*others, (said.lot, known))[-LOTS:])

@@ -7,6 +7,7 @@ by itself. What is only pending may still be held, where the tag map says `hold`
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from itertools import groupby
@@ -23,19 +24,32 @@ def tell(work: Books, said: LotMessage) -> None:
     """Take the statuses in. What comes after something newer was said of one of the lots is refused as a whole."""
     for one in said.lots:
         known = told(work.state, one.material, one.lot)
-        if known and known[-1].since > said.time:
-            since = known[-1].since.isoformat()
+        if known and known[-1].newest > said.time:
+            since = known[-1].newest.isoformat()
             work.outcome.refused = (
                 f"lot {one.lot} of {one.material}: something newer was said, which holds since {since}"
             )
             return
     for one in said.lots:
-        before = told(work.state, one.material, one.lot)
+        material, before = work.map.materials.get(one.material), told(work.state, one.material, one.lot)
+        policy = None if material is None else material.lot_status
+        if policy is not None and policy.hold:
+            _keep_held(work, one, said.time)
         remember(work.state, one, said.time)
-        material = work.map.materials.get(one.material)
-        if material is not None and material.lot_status is not None:
-            _say_late(work, one, material.lot_status, said.time, before)
+        if policy is not None:
+            _say_late(work, one, policy, said.time, before)
     work.outcome.nonces.append(said.nonce)
+
+
+def _keep_held(work: Books, said: SaidLot, since: datetime) -> None:
+    """What is held of the lot and began to run before the new status: that one cannot set it free."""
+    for rule in work.map.rules.values():
+        pending = work.rule(rule.name).pending
+        mine = [one for one in pending if (one.key.material, one.key.lot) == (said.material, said.lot)]
+        gone = [one for one in mine if one.start_time < since and not work.ready(rule, one)]
+        if gone:
+            left = tuple(one for one in pending if one not in gone)
+            work.put(rule.name, replace(work.rule(rule.name), pending=left))
 
 
 class _Taken(NamedTuple):
@@ -74,7 +88,7 @@ def _taken(work: Books, said: SaidLot, policy: LotPolicy, since: datetime, befor
     after = told(work.state, said.material, said.lot)
 
     def why(key: Key, until: datetime) -> Unfit | None:
-        if (key.event, key.material, key.lot) != (EventType.CONSUMED, said.material, said.lot) or until <= since:
+        if (key.event, key.material, key.lot) != (EventType.CONSUMED, said.material, said.lot) or until < since:
             return None
         found, former = judged(policy, after, until), judged(policy, before, until)
         return None if found is None or (former is not None and former.cause is found.cause) else found
@@ -94,6 +108,6 @@ def _taken(work: Books, said: SaidLot, policy: LotPolicy, since: datetime, befor
 def _forgotten(work: Books, said: SaidLot, since: datetime) -> str:
     """What there may have been before what is remembered."""
     lines = consumed(work.state, slot_of(said.material, said.lot))
-    if len(lines) < CONSUMED or lines[0].until <= since:
+    if len(lines) < CONSUMED or lines[0].until < since:
         return ""
     return f"; what was consumed before {lines[0].until.isoformat(timespec='milliseconds')} is not remembered here"

@@ -151,11 +151,20 @@ class ContainerLots:
 
 @value
 class LotStatus:
-    """What was said of a lot, and holds since some moment. `until` is when its shelf life ends; None: never."""
+    """What was said of a lot, and holds since some moment. `until` is when its shelf life ends; None: never.
+
+    `again` is the latest moment for which the same was said once more.
+    """
 
     status: str
     since: datetime
     until: datetime | None = None
+    again: datetime | None = None
+
+    @property
+    def newest(self) -> datetime:
+        """What was so before this moment is nothing new."""
+        return self.again or self.since
 
 
 @value

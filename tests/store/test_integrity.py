@@ -350,7 +350,7 @@ STATES = st.builds(
     statuses=st.dictionaries(
         st.just("m/7"),
         st.builds(
-            LotStatuses, st.just((("B7", (LotStatus("QA-HOLD", AT), LotStatus("RELEASED", AT, AT))), ("B8", ())))
+            LotStatuses, st.just((("B7", (LotStatus("QA-HOLD", AT), LotStatus("RELEASED", AT, AT, AT))), ("B8", ())))
         ),
     ),
 )

@@ -20,14 +20,15 @@ from edge_agent.control_verbs.verbs import Verbs
 from edge_agent.derivation.engine import Engine
 from edge_agent.inbound.acks import Acknowledging
 from edge_agent.inbound.confirm import Confirming
-from edge_agent.inbound.context import Telling
+from edge_agent.inbound.context import TellingContext
 from edge_agent.inbound.intake import Handled, Intake, Limit, Verb
+from edge_agent.inbound.lot_status import TellingLots
 from edge_agent.inbound.positions import Stating
 from edge_agent.inbound.replaying import Replaying
 from edge_agent.measuring import Measuring, measured
 from edge_agent.model.ack import Taken
 from edge_agent.model.event import Render
-from edge_agent.model.message import Answered, ConfirmationMessage, ContextMessage
+from edge_agent.model.message import Answered, ConfirmationMessage, ContextMessage, LotMessage
 from edge_agent.mqtt.network import PahoBroker
 from edge_agent.pipeline import Pipeline, Probe, no_probe
 from edge_agent.publishing.encoding import Renderer
@@ -222,24 +223,28 @@ def add_publishing(
     return relay, introduce
 
 
-def _add_messages(shell: Shell, supervisor: Supervisor, pipeline: Pipeline, relay: Relay) -> tuple[Telling, Confirming]:
-    """What MES and SCADA say comes in over the relay's session."""
+def _add_messages(
+    shell: Shell, supervisor: Supervisor, pipeline: Pipeline, relay: Relay
+) -> tuple[TellingContext, TellingLots, Confirming]:
+    """What MES, SCADA and LIMS say comes in over the relay's session."""
 
     async def confirm(message: ConfirmationMessage) -> Answered | None:
         return (await pipeline.ask(message)).answered
 
-    async def tell(message: ContextMessage) -> str | None:
+    async def tell(message: ContextMessage | LotMessage) -> str | None:
         return (await pipeline.ask(message)).refused
 
     def answered(rule: str, result: str) -> None:
         shell.counts.add("confirmations", rule=rule, result=result)
 
     book, clock = MessageBook(shell.database), shell.parts.clock
-    telling = Telling(shell.tag_map, book, tell, clock)
+    telling = TellingContext(shell.tag_map, book, tell, clock)
+    of_lots = TellingLots(shell.tag_map, book, tell, clock)
     confirming = Confirming(shell.tag_map, book, confirm, clock, answered)
     _add_command(shell, supervisor, relay, "context", telling, limit=_CONTEXT)
+    _add_command(shell, supervisor, relay, "lot-status", of_lots, limit=_CONTEXT)
     _add_command(shell, supervisor, relay, "confirm", confirming, limit=_CONFIRMATIONS)
-    return telling, confirming
+    return telling, of_lots, confirming
 
 
 def _add_command(

@@ -59,10 +59,10 @@ def record(
 
 
 def _chosen(tag_map: TagMap, wanted: list[str]) -> list[str]:
-    if unknown := [name for name in wanted if name not in tag_map.sources]:
-        known = ", ".join(tag_map.sources)
-        raise typer.BadParameter(f"{unknown[0]!r} is no source of the map; there are {known}", param_hint="--source")
-    return wanted or [*tag_map.sources]
+    if unknown := [name for name in wanted if name not in tag_map.devices]:
+        known = ", ".join(tag_map.devices)
+        raise typer.BadParameter(f"{unknown[0]!r} is no device of the map; there are {known}", param_hint="--source")
+    return wanted or [*tag_map.devices]
 
 
 async def _record(tag_map: TagMap, names: list[str], file: FileIO, data: Path, seconds: float | None) -> None:

@@ -75,7 +75,10 @@ class ModbusSource:
 
 @dataclass(frozen=True, slots=True)
 class CommandSource:
-    """Whoever sends commands over MQTT: `cmd/context` sets its tags, `cmd/confirm` its rules' movements."""
+    """Whoever sends commands over MQTT: `cmd/context` sets its tags, `cmd/confirm` its rules' movements.
+
+    `cmd/lot-status` tells of the lots of materials that name it.
+    """
 
     name: str
 

@@ -46,6 +46,7 @@ from edge_agent.config.yaml_nodes import Map
 SCHEMA = 1
 WORD_ORDERS = ("ABCD", "CDAB", "BADC", "DCBA")
 EXTRA_CUTS = tuple(cut.value for cut in CutAt)
+RELEASED, HOLD = "RELEASED", "hold"
 STOCK_TYPES = ("available", "quality_inspection", "blocked", "in_transit", "wip")
 OPC_UA_SOURCE, MODBUS_SOURCE, COMMAND_SOURCE = "<opcua>", "<modbus>", "<mqtt>"
 """Tags of the union of sources; no key of a map looks like this."""
@@ -175,10 +176,11 @@ class ModbusSection(Section):
 
 
 class CommandSection(Section):
-    """MES or SCADA, which send commands over MQTT."""
+    """MES, SCADA or LIMS, which send commands over MQTT."""
 
     mqtt: Annotated[str, OneOf("commands")] = Field(
-        description="cmd/context sets its tags, cmd/confirm confirms movements.", examples=["commands"]
+        description="cmd/context sets its tags, cmd/confirm confirms movements, cmd/lot-status tells of lots.",
+        examples=["commands"],
     )
 
 
@@ -242,6 +244,24 @@ class UnitSection(Section):
 UnprovenWord = Annotated[Unproven, MemberOf(Unproven)]
 
 
+class LotStatusSection(Section):
+    """Who tells the status of a material's lots, and what is done about one that may not be used."""
+
+    from_: Identifier = Field(
+        alias="from", description="The source whose cmd/lot-status tells it; it says mqtt: commands.", examples=["lims"]
+    )
+    usable: list[Text] = Field(
+        [RELEASED],
+        description="Statuses in which a lot may be used, as that source writes them.",
+        examples=[[RELEASED]],
+    )
+    on_blocked: Annotated[str, OneOf("book", HOLD)] = Field(
+        "book",
+        description="What is consumed of another lot is booked with an exception, or held for a person's decision.",
+        examples=["hold"],
+    )
+
+
 class MaterialSection(Section):
     """A material, under its number in MES and ERP (quoted)."""
 
@@ -255,6 +275,9 @@ class MaterialSection(Section):
     )
     density: Density | None = Field(None, description="Between mass and volume.", examples=["1.29 kg/L"])
     lot_tracked: Flag = Field(default=False, description="Its movements need `lot_from`.")
+    lot_status: LotStatusSection | None = Field(
+        None, description="Whether its lots may be used, and who tells. Without it nobody asks."
+    )
     precision: Positive | None = Field(None, description="Quantities are cut down to this.", examples=["0.1"])
     gtin: Text | None = Field(
         None, description="Its GTIN, quoted: how a barcode names it.", examples=["04012345000009"]

@@ -110,7 +110,7 @@ def _resolve(draft: Draft, report: Report, digest: str) -> TagMap | None:
         sources=sources,
         tags=resolve_tags(draft, units, report),
         units=units,
-        materials=resolve_materials(draft.materials, units, report),
+        materials=resolve_materials(draft, units, report),
         cadences=resolve_cadences(draft.cadence, calendar, units, report),
     )
     rules = resolve_rules(world)

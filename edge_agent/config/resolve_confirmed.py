@@ -8,6 +8,7 @@ from edge_agent.config.document_rules import ConfirmationSection, RuleSection
 from edge_agent.config.findings import shown
 from edge_agent.config.report import Path, Report
 from edge_agent.config.resolve_context import World
+from edge_agent.config.resolve_materials import check_speaks
 from edge_agent.config.signals import Confirmation
 from edge_agent.config.tagmap import Arrival, OncePer
 from edge_agent.model.reading import TagRef
@@ -18,14 +19,8 @@ _ALIKE = ("event", "material", "from_", "to")
 
 def resolve_confirmation(section: ConfirmationSection, world: World, path: Path) -> Confirmation | None:
     """The source whose messages confirm the rule's movements."""
-    place = (*path, "confirmation", "source")
-    source = world.report.look_up(place, "source", section.source, world.draft.sources, "sources")
-    if source is not None and not isinstance(source, CommandSection):
-        message = f"the source {shown(section.source)} sends no messages"
-        advice = f"name one that says mqtt: commands, or add {section.source}_messages: {{mqtt: commands}} to `sources`"
-        world.report.error(place, Code.CONFLICT, message, advice)
-        return None
-    return None if source is None else Confirmation(section.source)
+    speaks = check_speaks(world.draft, section.source, world.report, (*path, "confirmation", "source"))
+    return Confirmation(section.source) if speaks else None
 
 
 def check_measured(section: RuleSection, world: World, path: Path) -> None:

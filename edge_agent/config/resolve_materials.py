@@ -10,13 +10,14 @@ from biip.gtin import Gtin
 
 from edge_agent.config.codes import Code
 from edge_agent.config.devices import Unit
-from edge_agent.config.document import CadenceSection, MaterialSection
+from edge_agent.config.document import HOLD, RELEASED, CadenceSection, CommandSection, MaterialSection
 from edge_agent.config.findings import shown
 from edge_agent.config.quantities import has_few_decimals
 from edge_agent.config.rec20 import weigh_and_fill
 from edge_agent.config.report import Path, Report
 from edge_agent.config.resolve_units import find_unit, ratio
-from edge_agent.config.tagmap import Cadence, Calendar, CutAt, Material
+from edge_agent.config.shape import Draft
+from edge_agent.config.tagmap import Cadence, Calendar, CutAt, LotPolicy, Material
 
 ALIGNED = "clock"
 LONGEST_SYSTEM = 64
@@ -26,12 +27,10 @@ _EXAMPLE = "1.29 kg/L"
 """Of a density."""
 
 
-def resolve_materials(
-    sections: dict[str, MaterialSection], units: dict[str, Unit], report: Report
-) -> dict[str, Material]:
+def resolve_materials(draft: Draft, units: dict[str, Unit], report: Report) -> dict[str, Material]:
     """Every material whose unit is known."""
     found = {}
-    for number, section in sections.items():
+    for number, section in draft.materials.items():
         path: Path = ("materials", number)
         unit = find_unit(report, (*path, "unit"), section.unit, units)
         _check_density(section, units, report, (*path, "density"))
@@ -48,9 +47,34 @@ def resolve_materials(
                 section.lot_tracked,
                 section.precision,
                 _gtin(section, report, (*path, "gtin")),
+                _lot_policy(section, draft, report, (*path, "lot_status")),
             )
     _check_twice(found, report)
     return found
+
+
+def _lot_policy(section: MaterialSection, draft: Draft, report: Report, path: Path) -> LotPolicy | None:
+    said = section.lot_status
+    if said is None:
+        return None
+    if not section.lot_tracked:
+        message = "only lots have a status, and the material is not lot-tracked"
+        report.error(path, Code.CONFLICT, message, "add lot_tracked: true", key=True)
+    check_speaks(draft, said.from_, report, (*path, "from"))
+    if not said.usable:
+        report.error((*path, "usable"), Code.CONFLICT, "no lot may ever be used then", f"name one, like {RELEASED}")
+    return LotPolicy(said.from_, frozenset(said.usable), said.on_blocked == HOLD)
+
+
+def check_speaks(draft: Draft, name: str, report: Report, path: Path) -> bool:
+    """Whether the source is there and sends messages."""
+    source = report.look_up(path, "source", name, draft.sources, "sources")
+    if source is not None and not isinstance(source, CommandSection):
+        message = f"the source {shown(name)} sends no messages"
+        advice = f"name one that says mqtt: commands, or add {name}_messages: {{mqtt: commands}} to `sources`"
+        report.error(path, Code.CONFLICT, message, advice)
+        return False
+    return source is not None
 
 
 def _gtin(section: MaterialSection, report: Report, path: Path) -> str | None:

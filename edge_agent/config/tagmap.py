@@ -73,6 +73,19 @@ class Unproven(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class LotPolicy:
+    """Who tells the status of a material's lots, and what is done about consumption of one that may not be used.
+
+    A lot may be used while its status is one of `usable`. `hold`: what is consumed of another one goes to review
+    instead of being booked (derivation.md, Context).
+    """
+
+    source: str
+    usable: frozenset[str]
+    hold: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Material:
     """A material as MES and ERP know it; `number` is text, zeros included."""
 
@@ -86,6 +99,7 @@ class Material:
     """Quantities are cut down to multiples of this, in `unit`."""
     gtin: str | None = None
     """14 digits, as barcodes name it."""
+    lot_status: LotPolicy | None = None
 
 
 class CutAt(StrEnum):

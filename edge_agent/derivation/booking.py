@@ -13,9 +13,10 @@ from typing import Protocol
 
 from edge_agent.config.signals import Confirmation, Handshake
 from edge_agent.config.tagmap import Cadence, LotWay, Rule, TagMap
-from edge_agent.derivation import lots
-from edge_agent.derivation.amounts import exact, to_nine_decimals, total
+from edge_agent.derivation import lot_status, lots
+from edge_agent.derivation.amounts import exact, to_nine_decimals
 from edge_agent.derivation.context import Setting
+from edge_agent.derivation.merging import flagged, merge
 from edge_agent.derivation.timetable import Day, day_of
 from edge_agent.model.event import OPS_STREAM, EventDraft
 from edge_agent.model.movement import (
@@ -124,39 +125,68 @@ class Books:
             replace(proof, conversion=rule.conversion),
         )
 
-    def book(self, rule: Rule, line: Line) -> None:
-        """Add a line to the rule's pending ones, with its lots where what lies at its location tells them."""
+    def book(self, rule: Rule, line: Line) -> str | None:
+        """Add a line to the rule's pending ones, with its lots where what lies at its location tells them.
+
+        Why a person decides on a confirmation first, as its lot may not be used; what is measured waits for its cut.
+        """
+        held = None
         for one in lots.assigned(self.state, rule, line):
-            self._pend(rule, one)
+            held = self._held(rule, one) if isinstance(rule.signal, Handshake | Confirmation) else None
+            if held is None:
+                self._pend(rule, one)
             if not _is_open_blend(rule, one):
                 self._moved(one.key, one.quantity, exact=rule.lot_from is LotWay.FIFO)
-        self.count(rule.name, "booked")
+        if held is None:
+            self.count(rule.name, "booked")
+        return held
 
     def _pend(self, rule: Rule, line: Line) -> None:
         """The line grows the open one, or closes that and opens its own."""
         if self.day(line.start_time).date != line.key.posting_day:
-            line = _flagged(line, Flag.SPANS_POSTING_DAY)
+            line = flagged(line, Flag.SPANS_POSTING_DAY)
         state = self.rule(rule.name)
-        merged = _merge(rule, state.pending[-1], line) if state.pending else None
-        if merged is not None and _is_open_blend(rule, line) != _is_open_blend(rule, state.pending[-1]):
-            merged = None
+        last = state.pending[-1] if state.pending else None
+        merged = merge(rule, last, line) if last is not None and self._alike(rule, last, line) else None
         pending = (*state.pending[:-1], merged) if merged is not None else (*state.pending, line)
         self.put(rule.name, replace(state, pending=pending, excluded=None))
         self._mark(pending[-1], LineState.PENDING)
-        if merged is None and not _is_open_blend(rule, line):
-            self._heed_lot(rule, line)
+        if not _is_open_blend(rule, line):
+            self._heed_lot(rule, line, None if merged is None else last)
+
+    def _alike(self, rule: Rule, last: Line, line: Line) -> bool:
+        """Whether the one may grow by the other: the lots of both are told, and both or neither is to be held."""
+        held = [lot_status.held(self.map, self.state, one) is not None for one in (last, line)]
+        return _is_open_blend(rule, last) == _is_open_blend(rule, line) and held[0] == held[1]
+
+    def ready(self, rule: Rule, line: Line) -> tuple[Line, ...]:
+        """What of a line that is to be cut may be sent: a lot that may not be used is held if the tag map says so."""
+        policy = lot_status.asks(self.map, line.key)
+        if policy is None or not policy.hold:
+            return (line,)
+        return tuple(one for one in self.blend(rule, line) if self._held(rule, one) is None)
+
+    def _held(self, rule: Rule, line: Line) -> str | None:
+        """Have a person decide on it if it is to be held; why, else None. It was taken from where it lay anyway."""
+        found = lot_status.held(self.map, self.state, line)
+        if found is not None:
+            why, ways = lot_status.held_back(rule.material.name, line, found)
+            self.review(rule, found.cause, ways, line, quantity_doubted=False, message=why)
+            return why
+        return None
 
     def blend(self, rule: Rule, line: Line) -> tuple[Line, ...]:
         """A line that nothing more is added to, by the lots that were in the tank."""
         if not _is_open_blend(rule, line):
             return (line,)
         parts = tuple(
-            one if one.key.lot is not None else _flagged(one, Flag.LOT_UNKNOWN)
+            one if one.key.lot is not None else flagged(one, Flag.LOT_UNKNOWN)
             for one in lots.blended(self.state, rule, line)
         )
         for one in parts:
             self._moved(one.key, one.quantity, exact=True)
-            self._heed_lot(rule, one)
+            if lot_status.held(self.map, self.state, one) is None:
+                self._heed_lot(rule, one)
         return parts
 
     def _moved(self, key: Key, quantity: Decimal, *, exact: bool = False) -> None:
@@ -181,15 +211,31 @@ class Books:
                 self._mark(part, LineState.PENDING)
 
     def entered(self, line: Line) -> None:
-        """What a person has entered moves the lots too."""
+        """What a person has entered moves the lots too, and is of one that may be used, or is said."""
         self._moved(line.key, line.quantity)
+        lot_status.note(self.map, self.state, line)
+        self.heed_status(line)
 
-    def _heed_lot(self, rule: Rule, line: Line) -> None:
-        """A lot that is not known is booked, for it happened, and said at once (derivation.md, Context)."""
-        if rule.lot_from is not None and line.key.lot is None:
+    def _heed_lot(self, rule: Rule, line: Line, grown: Line | None = None) -> None:
+        """A lot that is not known is booked, for it happened, and said at once (derivation.md, Context).
+
+        `grown` is the open line that the line is added to: it has said so already.
+        """
+        if grown is None and rule.lot_from is not None and line.key.lot is None:
             message = f"{rule.material.name}: {line.quantity} {line.unit} and what follows have no known lot"
             span = (line.start_time, line.time)
             self.notice(Notice("", Cause.LOT_UNKNOWN, line.key, line.quantity, *span, message))
+        elif line.key.lot is not None and not (rule.cadence.at_once and lot_status.held(self.map, self.state, line)):
+            self.heed_status(line, grown)
+
+    def heed_status(self, line: Line, grown: Line | None = None) -> None:
+        """So is one that may not be used: as soon as that is so, and again if it is so for another cause."""
+        found = lot_status.unfit(self.map, self.state, line)
+        before = None if grown is None else lot_status.unfit(self.map, self.state, grown)
+        if found is None or (before is not None and before.cause is found.cause):
+            return
+        message = lot_status.said(self.map.materials[line.key.material].name, line, found)
+        self.notice(Notice("", found.cause, line.key, line.quantity, line.start_time, line.time, message))
 
     def notice(self, said: Notice) -> None:
         """Say what a person should know of a quantity that is booked; it gets its id here."""
@@ -205,6 +251,8 @@ class Books:
         pending = sorted((*state.pending, moved), key=lambda one: (one.evidence.epoch, one.evidence.from_position))
         self.put(rule.name, replace(state, pending=tuple(pending)))
         self._mark(moved, LineState.PENDING)
+        if key.lot != line.key.lot:
+            self._heed_lot(rule, moved)
 
     def sent(self, rule: str) -> tuple[Sent, ...]:
         """The latest lines of a rule that events have carried."""
@@ -225,7 +273,7 @@ class Books:
     def exclude(self, rule: Rule, line: Line, why: str = "excluded") -> None:
         """Account for what is left out, counted as `why`: a line of the ledger that no event ever carries."""
         state = self.rule(rule.name)
-        merged = _merge(rule, state.excluded, line) if state.excluded is not None else None
+        merged = merge(rule, state.excluded, line) if state.excluded is not None else None
         kept = merged if merged is not None else line
         self.put(rule.name, replace(state, excluded=kept))
         self._mark(kept, LineState.EXCLUDED)
@@ -252,6 +300,7 @@ class Books:
         if decision is None:
             self._remember_sent(lines)
         for line in lines:
+            lot_status.note(self.map, self.state, line)
             self._mark(line, state, draft=len(self.outcome.events) - 1, review=decision.review.id if decision else None)
 
     def _mark(self, line: Line, state: LineState, *, draft: int | None = None, review: str | None = None) -> None:
@@ -320,7 +369,10 @@ class Books:
                 found = lots.blended(self.state, rule, line)
             one = found[0].evidence.flags == line.evidence.flags and len(found) == 1
             line = replace(line, key=replace(line.key, lot=found[0].key.lot if one else None))
-            self._heed_lot(rule, line)
+            if line.key.lot is None:
+                self._heed_lot(rule, line)
+        if line.key.lot is not None:
+            self.heed_status(line)
         return line
 
     def decide(self, decision: Decision, rules: Mapping[str, Rule]) -> None:
@@ -333,8 +385,10 @@ class Books:
         self.outcome.events.append(EventDraft(EventType.DECIDED, OPS_STREAM, decision.at, about=decision))
         if decision.verdict is Verdict.ACCEPTED and chosen is not None and quantity > 0:
             line = replace(review.line, key=chosen.key, quantity=quantity, source_quantity=quantity)
-            line = self._of_one_lot(rules[review.key.rule], replace(line, source_unit=line.unit))
-            self._moved(line.key, quantity)
+            line = replace(line, source_unit=line.unit)
+            if review.cause not in lot_status.CAUSES:  # else it was taken from where it lay when it was held
+                line = self._of_one_lot(rules[review.key.rule], line)
+                self._moved(line.key, quantity)
             self.emit(cadence, (line,), decision)
         elif not review.quantity_doubted:
             self._mark(review.line, LineState.REJECTED, review=review.id)
@@ -344,51 +398,3 @@ class Books:
 def _is_open_blend(rule: Rule, line: Line) -> bool:
     """Whether the line's lots are those of a tank, and not yet told."""
     return rule.lot_from is LotWay.BLEND and line.key.lot is None and Flag.LOT_UNKNOWN not in line.evidence.flags
-
-
-def _flagged(line: Line, flag: Flag) -> Line:
-    return replace(line, evidence=replace(line.evidence, flags=_union(line.evidence.flags, (flag,))))
-
-
-def _union(ours: tuple[Flag, ...], theirs: tuple[Flag, ...]) -> tuple[Flag, ...]:
-    return ours if ours == theirs or not theirs else tuple(dict.fromkeys((*ours, *theirs)))
-
-
-def _merge(rule: Rule, last: Line, line: Line) -> Line | None:
-    """Both as one line, if they continue each other under one key; else None.
-
-    A confirmation of a container is a movement of its own. What is confirmed late may be earlier.
-    """
-    ours, theirs = last.evidence, line.evidence
-    follows = ours.epoch == theirs.epoch and ours.to_position == theirs.from_position
-    measured_alike = (last.unit, last.source_unit, ours.conversion) == (line.unit, line.source_unit, theirs.conversion)
-    apart = isinstance(rule.signal, Handshake | Confirmation) and last.key.container is not None
-    if not follows or last.key != line.key or apart or not measured_alike:
-        return None
-    return Line(
-        last.key,
-        total(last.quantity, line.quantity),
-        last.unit,
-        last.source_quantity + line.source_quantity,
-        last.source_unit,
-        min(last.start_time, line.start_time),
-        max(last.time, line.time),
-        continued(ours, theirs),
-    )
-
-
-def continued(ours: Evidence, theirs: Evidence) -> Evidence:
-    """The proof of both, the second of which goes on where the first ends."""
-    return Evidence(
-        epoch=ours.epoch,
-        from_position=ours.from_position,
-        to_position=theirs.to_position,
-        first_time=min(ours.first_time, theirs.first_time),
-        last_time=max(ours.last_time, theirs.last_time),
-        samples=ours.samples + theirs.samples,
-        raw_before=ours.raw_before,
-        raw_after=theirs.raw_after,
-        status_codes=tuple(dict.fromkeys((*ours.status_codes, *theirs.status_codes))),
-        flags=_union(ours.flags, theirs.flags),
-        conversion=ours.conversion,
-    )

@@ -77,11 +77,12 @@ def cut(
             if wanted is not None and not wanted(rule, line):
                 kept.append(line)
                 continue
-            posted, rest = cut_down(rule, line, ended=final or _has_ended(work, rule, line, now))
-            lines += work.blend(rule, posted) if posted is not None else ()
-            kept += [rest] if rest is not None else []
-            if rest is not None and rest is not line:
-                work.keep_pending(rest)
+            for part in work.ready(rule, line):
+                posted, rest = cut_down(rule, part, ended=final or _has_ended(work, rule, line, now))
+                lines += work.blend(rule, posted) if posted is not None else ()
+                kept += [rest] if rest is not None else []
+                if rest is not None and rest is not line:
+                    work.keep_pending(rest)
         if len(kept) != len(state.pending) or any(
             one is not other for one, other in zip(kept, state.pending, strict=True)
         ):

@@ -34,6 +34,6 @@ def settle(work: Books, rule: Rule, line: Line, now: datetime) -> str | None:
         again = once_per.again(work, rule, rule.once_per, line)
         if again is not None:
             return once_per.suppress(work, rule, rule.once_per, line, again)
-    work.book(rule, line)
+    why = work.book(rule, line)
     cadence.schedule(work, (rule,), now)
-    return None
+    return why

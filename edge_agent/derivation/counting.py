@@ -10,7 +10,7 @@ from decimal import Decimal
 from edge_agent.config.signals import AtChange, Counter, Resets
 from edge_agent.config.tagmap import Rule
 from edge_agent.derivation import counter
-from edge_agent.derivation.booking import Books, continued
+from edge_agent.derivation.booking import Books
 from edge_agent.derivation.context import Part, waits_for
 from edge_agent.derivation.counter_beyond import is_beyond, is_disproved, with_beyond
 from edge_agent.derivation.counter_cross import compared, moved, with_second
@@ -21,6 +21,7 @@ from edge_agent.derivation.counter_turn import facing, turned
 from edge_agent.derivation.findings import Delta, Finding
 from edge_agent.derivation.latch import change_in, read_until, with_changes, with_count
 from edge_agent.derivation.lost_store import say_not_known
+from edge_agent.derivation.merging import continued
 from edge_agent.derivation.pipe import is_open, looked_into
 from edge_agent.derivation.posting import evidence, look_into, moved_back, note, post, post_proven, say
 from edge_agent.derivation.timetable import latest_of

@@ -15,7 +15,7 @@ from itertools import groupby
 from edge_agent.config.conditions import Condition
 from edge_agent.config.signals import Confirmation, Counter, Flow, Handshake, Level, Resets
 from edge_agent.config.tagmap import Rule, TagMap
-from edge_agent.derivation import cadence, confirming, counter_terms, messages, transport
+from edge_agent.derivation import cadence, confirming, counter_terms, lots_told, messages, transport
 from edge_agent.derivation.booking import Books
 from edge_agent.derivation.confirming import HandshakeRule
 from edge_agent.derivation.context import context_tags, leaves_out, parts_of, with_value
@@ -32,14 +32,14 @@ from edge_agent.derivation.meter import Meter, Pausable
 from edge_agent.derivation.steady import Steady, run_on
 from edge_agent.model.confirmation import Block, Released
 from edge_agent.model.event import Entered
-from edge_agent.model.message import ConfirmationMessage, ContextMessage
+from edge_agent.model.message import ConfirmationMessage, ContextMessage, LotMessage
 from edge_agent.model.movement import Decision
 from edge_agent.model.outcome import Outcome
 from edge_agent.model.reading import Cut, Instant, Link, Quality, Reading, SourceChange, TagRef, Tick
 from edge_agent.model.state import SourceState, State, TagState
 
-Message = ContextMessage | ConfirmationMessage
-"""What MES or SCADA say."""
+Message = ContextMessage | ConfirmationMessage | LotMessage
+"""What MES, SCADA or LIMS say."""
 Input = Reading | SourceChange | Block | Released | Tick | Cut | Decision | Entered | Message
 """Everything that can move the engine; each carries its own instant."""
 _DELIVERED = (Reading, Block)
@@ -155,11 +155,18 @@ class Engine:
                 work.decide(item, self._map.rules)
             case Entered():
                 enter(work, item)
+            case ConfirmationMessage() | ContextMessage() | LotMessage():
+                self._hear(work, item)
+
+    def _hear(self, work: Books, said: Message) -> None:
+        match said:
             case ConfirmationMessage():
-                if item.rule in self._confirmed:  # else the map was swapped meanwhile: not answered
-                    messages.confirm(work, self._confirmed[item.rule], item)
+                if said.rule in self._confirmed:  # else the map was swapped meanwhile: not answered
+                    messages.confirm(work, self._confirmed[said.rule], said)
             case ContextMessage():
-                self._told(work, item)
+                self._told(work, said)
+            case LotMessage():
+                lots_told.tell(work, said)
 
     def _cut(self, work: Books, request: Cut) -> None:
         for rules in self._by_cadence.values():

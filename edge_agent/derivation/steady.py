@@ -62,7 +62,7 @@ class Steady:
             return None
         if rule.lag or any(part is not None for part in (rule.container, rule.operator, rule.into_lot)):
             return None
-        if isinstance(rule.lot_from, LotWay) or tag_map.follows_lots(rule):
+        if isinstance(rule.lot_from, LotWay) or tag_map.follows_lots(rule) or rule.material.lot_status is not None:
             return None
         tag = tag_map.tags[spec.tag]
         rate, burst = Fraction(spec.max_rate or 0), Fraction(spec.burst)

@@ -1,4 +1,4 @@
-"""What MES and SCADA say to the agent by message: the context of movements, and movements themselves."""
+"""What MES, SCADA and LIMS say by message: the context of movements, movements themselves, the status of lots."""
 
 from __future__ import annotations
 
@@ -31,6 +31,27 @@ class ContextMessage:
 
     source: str
     values: Mapping[str, Scalar]
+    time: datetime
+    received: Instant
+    nonce: Nonce
+
+
+@value
+class SaidLot:
+    """What is said of a lot: its status, a word of the plant's own, and when its shelf life ends (None: never)."""
+
+    material: str
+    lot: str
+    status: str
+    until: datetime | None = None
+
+
+@value
+class LotMessage:
+    """The statuses of lots, each lot once. `time` is when they began to hold."""
+
+    source: str
+    lots: tuple[SaidLot, ...]
     time: datetime
     received: Instant
     nonce: Nonce

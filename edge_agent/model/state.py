@@ -153,6 +153,31 @@ class ContainerLots:
 
 
 @value
+class LotStatus:
+    """What was said of a lot, and holds since some moment. `until` is when its shelf life ends; None: never.
+
+    `again` is the latest moment for which the same was said once more.
+    """
+
+    status: str
+    since: datetime
+    until: datetime | None = None
+    again: datetime | None = None
+
+    @property
+    def newest(self) -> datetime:
+        """What was so before this moment is nothing new."""
+        return self.again or self.since
+
+
+@value
+class LotStatuses:
+    """Lots of a material with the latest that was said of each, oldest first; the lot that was told of last is last."""
+
+    lots: tuple[tuple[str, tuple[LotStatus, ...]], ...]
+
+
+@value
 class SourceState:
     """A source's session as last seen. `start_time` is the server's own.
 
@@ -237,6 +262,8 @@ class State:
     sent: MutableMapping[str, SentLines] = field(default_factory=dict)
     seen: MutableMapping[str, SeenState] = field(default_factory=dict)
     """By `<rule>/<slot>`: a ring, so that it never grows beyond what `once_per` looks back on."""
+    statuses: MutableMapping[str, LotStatuses] = field(default_factory=dict)
+    """By `<material>/<slot>`, for the same reason. What was consumed of its lots is in `sent`, by the same name."""
     held: set[str] = field(default_factory=set, init=False, compare=False)
     """Rules that wait as of the last `adopt`: those that the passing of time may decide."""
 
@@ -258,6 +285,7 @@ class State:
             "containers": self.containers,
             "sent": self.sent,
             "seen": self.seen,
+            "statuses": self.statuses,
         }
 
     def branch(self) -> State:

@@ -1,4 +1,4 @@
-"""What MES and SCADA tell an agent: the context of movements, and movements themselves (derivation.md). Pure.
+"""What MES, SCADA and LIMS tell an agent: context, movements, the status of lots (derivation.md). Pure.
 
 edge_agent/inbound/ reads these with models of its own, which are no looser than these.
 """
@@ -46,6 +46,55 @@ class Context(Closed):
 
 @with_config(examples({"nonce": _NONCE, "source": "mes", "taken": 2, "repeated": False, "reason": None}))
 class ContextReply(Closed):
+    """What became of it; sent after the commit."""
+
+    nonce: NotRequired[Nonce]
+    source: NotRequired[Name]
+    taken: NotRequired[Annotated[int, Field(ge=0, le=100)]]
+    repeated: NotRequired[Annotated[bool, Field(description="It was taken before.")]]
+    reason: Outcome
+
+
+_TRIMMED = r"^[^\x00-\x20\x7f]([^\x00-\x1f\x7f]*[^\x00-\x20\x7f])?$"
+
+
+class Lot(Closed):
+    """The whole of what is said of a lot: what is left out is not so."""
+
+    material: Annotated[Name, Field(description="Of the tag map, with `lot_status`.")]
+    lot: Annotated[str, Field(min_length=1, max_length=256, pattern=_TRIMMED)]
+    status: Annotated[
+        str, Field(min_length=1, max_length=64, pattern=_TRIMMED, description="A word of the plant's own.")
+    ]
+    until: NotRequired[Annotated[Moment, Field(description="When its shelf life ends; left out: never.")]]
+
+
+@with_config(
+    examples(
+        {
+            "source": "lims",
+            "nonce": _NONCE,
+            "expires": _EXPIRES,
+            "time": "2026-03-04T12:00:00Z",
+            "lots": [
+                {"material": "300017", "lot": "L7", "status": "QA-HOLD"},
+                {"material": "300017", "lot": "L8", "status": "RELEASED", "until": "2026-09-01T00:00:00Z"},
+            ],
+        }
+    )
+)
+class LotStatus(Closed):
+    """The statuses of lots, from now on or since `time`: all of them are taken, or none. No lot twice."""
+
+    source: Annotated[Name, Field(description="The source that the tag map names in the materials' `lot_status`.")]
+    nonce: Nonce
+    expires: Expires
+    time: NotRequired[Annotated[Moment, Field(description="Since when they hold; not in the future.")]]
+    lots: Annotated[list[Lot], Field(min_length=1, max_length=100)]
+
+
+@with_config(examples({"nonce": _NONCE, "source": "lims", "taken": 2, "repeated": False, "reason": None}))
+class LotStatusReply(Closed):
     """What became of it; sent after the commit."""
 
     nonce: NotRequired[Nonce]
@@ -125,5 +174,6 @@ class ConfirmReply(Closed):
 PLANT_COMMANDS: dict[str, tuple[Any, Any]] = {
     "context": (Context, ContextReply),
     "confirm": (Confirm, ConfirmReply),
+    "lot-status": (LotStatus, LotStatusReply),
 }
 """The types of each command and of its reply."""

@@ -14,7 +14,7 @@ TOPIC_LEVELS = 200
 """Most levels mosquitto takes before it closes the connection (its TOPIC_HIERARCHY_LIMIT)."""
 UNNAMED = "_"
 
-COMMANDS = ("replay", "ack", "positions", "context", "confirm")
+COMMANDS = ("replay", "ack", "positions", "context", "confirm", "lot-status")
 """What may be asked of an agent."""
 
 _LEAVES = {

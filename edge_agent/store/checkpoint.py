@@ -19,6 +19,7 @@ from edge_agent.model.state import (
     ConditionState,
     ContainerLots,
     ContextState,
+    LotStatuses,
     RuleState,
     SeenState,
     SentLines,
@@ -72,6 +73,7 @@ _CODECS: dict[str, TypeAdapter[Any]] = {
     "containers": TypeAdapter(ContainerLots),
     "sent": TypeAdapter(SentLines),
     "seen": TypeAdapter(SeenState),
+    "statuses": TypeAdapter(LotStatuses),
 }
 _SCALARS: dict[str, Callable[[str], Scalar]] = {
     "bool": lambda text: text == "True",
@@ -109,6 +111,7 @@ def rows(state: State) -> Iterator[tuple[str, str, str, bytes]]:
     yield from _encoded("containers", state.containers.items())
     yield from _encoded("sent", state.sent.items())
     yield from _encoded("seen", state.seen.items())
+    yield from _encoded("statuses", state.statuses.items())
 
 
 def decoded(kind: str, body: str) -> Any:
@@ -152,7 +155,8 @@ async def mark_restored(connection: Connection) -> None:
     await write(connection, State(rules=state.rules, lots=unknown))
     said = [str(tag) for kind in (state.contexts, state.operands, state.tags) for tag in kind if _told(state, tag)]
     forget = "DELETE FROM checkpoint WHERE kind IN ('context', 'operand', 'tag') AND name = ?"
-    await connection.run_all([(forget, [(name,) for name in said])])
+    statuses = "DELETE FROM checkpoint WHERE kind = 'statuses'"
+    await connection.run_all([(forget, [(name,) for name in said]), (statuses, [()])])
 
 
 def _told(state: State, tag: TagRef) -> bool:
@@ -177,6 +181,7 @@ async def _load(connection: aiosqlite.Connection) -> State:
         containers=found["containers"],
         sent=found["sent"],
         seen=found["seen"],
+        statuses=found["statuses"],
     )
 
 

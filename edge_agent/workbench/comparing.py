@@ -62,6 +62,7 @@ def _pairs(name: str, a: Movement | None, b: Movement | None) -> list[Pair]:
     pairs.append(Pair(name, "review", None, _reviews(a), _reviews(b)))
     pairs.append(Pair(name, "excluded", None, a and plain(a.excluded), b and plain(b.excluded)))
     pairs.append(Pair(name, "gaps", None, _gaps(a), _gaps(b)))
+    pairs.append(Pair(name, "exceptions", None, a and [*a.causes], b and [*b.causes]))
     return pairs
 
 

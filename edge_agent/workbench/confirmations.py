@@ -14,7 +14,7 @@ from edge_agent.config.signals import Handshake, Kind
 from edge_agent.config.tagmap import TagMap
 from edge_agent.model.confirmation import Block, Released
 from edge_agent.model.reading import Instant, Link, Quality, Reading, SourceChange, TagRef
-from edge_agent.sources.base import Input
+from edge_agent.workbench.lines import Recorded
 from edge_agent.workbench.recording import Delivery
 
 
@@ -43,7 +43,7 @@ def _watched(tag_map: TagMap, deliveries: Sequence[Delivery]) -> list[_Watched]:
     ]
 
 
-def _inputs(deliveries: Iterable[Delivery]) -> Iterator[Input]:
+def _inputs(deliveries: Iterable[Delivery]) -> Iterator[Recorded]:
     return (item for delivery in deliveries for item in delivery.inputs)
 
 
@@ -67,7 +67,7 @@ class _Watched:
         """Where it is confirmed."""
         return self.handshake.trigger.source
 
-    def see(self, delivery: Delivery) -> Iterator[Input]:
+    def see(self, delivery: Delivery) -> Iterator[Recorded]:
         """Take a delivery in; answers what has to follow it, for order within a delivery says nothing."""
         for item in delivery.inputs:
             if isinstance(item, Reading):
@@ -113,7 +113,7 @@ class _Bits(_Watched):
     said: tuple[object, ...] = ()
     """The values of the block that was read last."""
 
-    def see(self, delivery: Delivery) -> Iterator[Input]:
+    def see(self, delivery: Delivery) -> Iterator[Recorded]:
         """Take a delivery in; the request may have gone down and up again in it."""
         for item in delivery.inputs:
             if isinstance(item, Reading):

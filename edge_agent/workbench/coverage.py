@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from edge_agent.config.signals import Counter, Handshake, Resets
 from edge_agent.config.tagmap import OnSpan, Rule, Split, TagMap, Unproven
-from edge_agent.model.movement import Cause, Flag
+from edge_agent.derivation.lot_status import CAUSES
+from edge_agent.model.movement import Cause, EventType, Flag
 from edge_agent.workbench.deriving import Derived
 
 Coverage = Mapping[str, Mapping[str, bool]]
@@ -58,6 +59,7 @@ def _gone(rule: str, derived: Derived) -> Iterator[str]:
     yield from (_FLAGS[flag] for flag in derived.flags_of(rule) if flag in _FLAGS)
     yield from (_review(review.cause) for review in derived.reviews if review.key.rule == rule)
     yield from (_gap(gap.cause) for gap in derived.gaps if gap.key.rule == rule)
+    yield from (_exception(one.cause) for one in derived.notices if one.key.rule == rule)
 
 
 def _review(cause: Cause) -> str:
@@ -66,6 +68,10 @@ def _review(cause: Cause) -> str:
 
 def _gap(cause: Cause) -> str:
     return f"gap: {cause}"
+
+
+def _exception(cause: Cause) -> str:
+    return f"exception: {cause}"
 
 
 def _possible(rule: Rule) -> Iterator[str]:
@@ -83,6 +89,9 @@ def _possible(rule: Rule) -> Iterator[str]:
                 yield _review(Cause.ORDER_UNKNOWN)
     if rule.order is not None:
         yield _review(Cause.ORDER_UNKNOWN)
+    policy = rule.material.lot_status
+    if policy is not None and rule.event is EventType.CONSUMED:
+        yield from map(_review if policy.hold else _exception, sorted(CAUSES))
 
 
 def _of_counter(rule: Rule, counter: Counter) -> Iterator[str]:

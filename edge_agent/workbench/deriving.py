@@ -16,7 +16,7 @@ from edge_agent.config.tagmap import Rule, TagMap
 from edge_agent.derivation.amounts import exact
 from edge_agent.derivation.context import waits_for
 from edge_agent.derivation.engine import Engine, Input
-from edge_agent.model.movement import Flag, Gap, Line, LineState, Review
+from edge_agent.model.movement import Flag, Gap, Line, LineState, Notice, Review
 from edge_agent.model.outcome import EpochMark, LineMark, Outcome
 from edge_agent.model.reading import TICK_SECONDS, Tick
 from edge_agent.model.state import State
@@ -37,6 +37,7 @@ class Derived:
     epochs: dict[tuple[str, int], EpochMark] = field(default_factory=dict)
     reviews: list[Review] = field(default_factory=list)
     gaps: list[Gap] = field(default_factory=list)
+    notices: list[Notice] = field(default_factory=list)
     counts: Tally[tuple[str, str]] = field(default_factory=Tally)
     baselines: set[str] = field(default_factory=set)
     """Rules whose first value was only where they began."""
@@ -54,6 +55,7 @@ class Derived:
         self.epochs.update(outcome.epochs)
         self.reviews += outcome.reviews
         self.gaps += outcome.gaps
+        self.notices += (event.about for event in outcome.events if isinstance(event.about, Notice))
         self.counts.update(outcome.counts)
 
     def lines_of(self, rule: str, *states: LineState) -> list[Line]:

@@ -15,7 +15,7 @@ from edge_agent.workbench.nodes import Nodes
 from edge_agent.workbench.values import plain
 from edge_agent.workbench.view import Bounds, Movement
 
-ASPECTS = ("booked", "review", "excluded", "gaps")
+ASPECTS = ("booked", "review", "excluded", "gaps", "exceptions")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class Mismatch:
         }
 
 
-NOTHING = Expected({"booked": {}, "review": [], "excluded": Decimal(0), "gaps": []}, {})
+NOTHING = Expected({"booked": {}, "review": [], "excluded": Decimal(0), "gaps": [], "exceptions": []}, {})
 
 
 def read_expected(nodes: Nodes, node: Node, movements: Collection[str]) -> dict[str, Expected]:
@@ -86,6 +86,8 @@ def _read_one(nodes: Nodes, node: Node) -> Expected:
                 values[aspect] = nodes.number(value)
             case "gaps":
                 values[aspect] = [_bounds(nodes, item) for item in nodes.items(value)]
+            case "exceptions":
+                values[aspect] = [nodes.text(item) for item in nodes.items(value)]
     return Expected(values, places)
 
 
@@ -114,6 +116,7 @@ def mismatches(expected: Mapping[str, Expected], found: Mapping[str, Movement], 
             "review": [doubt.candidates for doubt in movement.review],
             "excluded": movement.excluded,
             "gaps": list(movement.bounds),
+            "exceptions": list(movement.causes),
         }
         for aspect in ASPECTS:
             if actual[aspect] != wanted.values[aspect]:
@@ -130,5 +133,7 @@ def _shown(value: object) -> str:
             return "[" + ", ".join(map(_shown, value)) + "]"
         case Decimal():
             return plain(value)
+        case str():
+            return value
         case _:
             return "null"

@@ -15,9 +15,11 @@ from edge_agent.config.findings import Findings, Unfit, one_of, shown
 from edge_agent.config.signals import Handshake
 from edge_agent.config.tagmap import TagMap
 from edge_agent.model.confirmation import Block, Released
+from edge_agent.model.message import LotMessage, SaidLot
 from edge_agent.model.reading import Instant, Link, Quality, Reading, Scalar, SourceChange, TagRef
 from edge_agent.sources.base import Input
 from edge_agent.workbench.json_text import LineFault, Members, Path
+from edge_agent.workbench.lots import lot_message
 from edge_agent.workbench.values import fit, ingested, instant, moment
 
 _BITS_64 = 1 << 64
@@ -30,6 +32,9 @@ _TEXTS = {
     "event": "3f0a",
     "block": "pallet_out",
     "released": "pallet_out",
+    "lot": "L7",
+    "material": "300017",
+    "status": "QA-HOLD",
 }
 """Of the members that are texts and no times, one each."""
 _OF_VALUE = frozenset({"v", "q", "st", "status"})
@@ -43,7 +48,9 @@ class Ignored:
     known: bool = False
 
 
-Said = tuple[Input | Ignored, ...]
+Recorded = Input | LotMessage
+"""What a recording holds: what sources deliver, and what LIMS says."""
+Said = tuple[Recorded | Ignored, ...]
 
 
 def decode(line: Members, tag_map: TagMap) -> Said:
@@ -205,6 +212,16 @@ def _decode_released(line: Members, at: Instant, tag_map: TagMap) -> Said:
     return (Released(rule, number, at),)
 
 
+def _decode_lot(line: Members, at: Instant, tag_map: TagMap) -> Said:
+    material, lot, status = (_text(line[key], (key,)) for key in ("material", "lot", "status"))
+    until, since = (_moment(line[key], (key,)) if line.get(key) is not None else None for key in ("until", "since"))
+    try:
+        found = lot_message(tag_map, SaidLot(material, lot, status, until), at, since)
+    except Unfit as unfit:
+        raise LineFault(unfit, ("since",)) from unfit
+    return (found or Ignored(f"lots of {material}"),)
+
+
 @dataclass(frozen=True, slots=True)
 class _Kind:
     keys: frozenset[str]
@@ -221,6 +238,7 @@ _KINDS = {
     "source": _kind(_decode_state, "t source state", "start_time"),
     "block": _kind(_decode_block, "t block number values", "acknowledged fell waiting event"),
     "released": _kind(_decode_released, "t released number"),
+    "lot": _kind(_decode_lot, "t lot material status", "until since"),
 }
 _EXAMPLES = {
     "t": '"2026-03-02T08:00:00.250Z", when it was received',
@@ -228,6 +246,8 @@ _EXAMPLES = {
     "state": '"up" or "lost"',
     "number": "17, the trigger's value",
     "values": '{"filler.pal_cases": 40}',
+    "material": '"300017", its number in the map',
+    "status": '"QA-HOLD"',
 }
 
 

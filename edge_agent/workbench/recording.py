@@ -15,10 +15,11 @@ from edge_agent.config.loader import no_collection
 from edge_agent.config.signals import Confirmation
 from edge_agent.config.tagmap import TagMap
 from edge_agent.model.confirmation import Block, Released
+from edge_agent.model.message import LotMessage
 from edge_agent.model.reading import Instant, Reading
-from edge_agent.sources.base import Input
 from edge_agent.workbench.json_text import LineFault, SyntaxFault, column_of, parse
-from edge_agent.workbench.lines import Ignored, decode
+from edge_agent.workbench.lines import Ignored, Recorded, decode
+from edge_agent.workbench.lots import Newest
 from edge_agent.workbench.values import written
 
 LONGEST_LINE = 64 * 1024
@@ -33,7 +34,7 @@ class Delivery:
 
     at: Instant
     source: str
-    inputs: list[Input]
+    inputs: list[Recorded]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,16 +56,19 @@ class Gathering:
 
     tag_map: TagMap
     deliveries: list[Delivery] = field(default_factory=list)
+    _of_lots: Newest = field(default_factory=Newest)
 
-    def add(self, item: Input) -> None:
-        """The next input; not older than the one before."""
+    def add(self, item: Recorded) -> None:
+        """The next input; not older than the one before. Raises Unfit where the agent would refuse a lot's status."""
+        if isinstance(item, LotMessage):
+            self._of_lots.take(item)
         source, last = self._source(item), self.deliveries[-1] if self.deliveries else None
         if last is not None and last.source == source and last.at == item.received:
             last.inputs.append(item)
         else:
             self.deliveries.append(Delivery(item.received, source, [item]))
 
-    def _source(self, item: Input) -> str:
+    def _source(self, item: Recorded) -> str:
         if isinstance(item, Reading):
             return item.tag.source
         if isinstance(item, Block | Released):
@@ -163,10 +167,13 @@ class _Reader:
             else:
                 self._gather(found)
 
-    def _gather(self, found: Input) -> None:
+    def _gather(self, found: Recorded) -> None:
         at = found.received.wall
         if self._latest is not None and at < self._latest:
             message = f"`t` goes back from {written(self._latest)} to {written(at)}"
             raise LineFault(Unfit(Code.TIME_WENT_BACK, message, "sort the lines by `t`, the time of receipt"), ("t",))
         self._latest = at
-        self.gathered.add(found)
+        try:
+            self.gathered.add(found)
+        except Unfit as unfit:
+            raise LineFault(unfit, ("lot",)) from unfit

@@ -47,6 +47,7 @@ def _rows(movement: Movement) -> list[tuple[str, str, str]]:
         ("gap", f"{plain(gap.minimum)} to {'?' if gap.maximum is None else plain(gap.maximum)}", gap.message)
         for gap in movement.gaps
     ]
+    rows += [("exception", plain(one.quantity), one.message) for one in movement.exceptions]
     return rows
 
 

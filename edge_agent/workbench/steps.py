@@ -9,12 +9,15 @@ from edge_agent.config.codes import Code
 from edge_agent.config.findings import Place, Unfit, one_of, shown
 from edge_agent.config.tagmap import TagMap
 from edge_agent.config.yaml_nodes import Map, Node, Scalar
+from edge_agent.model.message import LotMessage, SaidLot
 from edge_agent.model.reading import Instant, Link, Quality, Reading, SourceChange, TagRef
-from edge_agent.workbench.lines import default_quality
+from edge_agent.workbench.lines import Recorded, default_quality
+from edge_agent.workbench.lots import lot_message
 from edge_agent.workbench.nodes import Nodes, offset
 from edge_agent.workbench.recording import Delivery, Gathering
 from edge_agent.workbench.values import fit, instant, moment
 
+_OF_LOT = ("lot", "material", "status")
 _OF_READING = ("v", "q", "st", "c")
 _QUALITIES = {quality.value: quality for quality in Quality}
 _LINKS = {link.value: link for link in Link}
@@ -40,7 +43,7 @@ class Steps:
             for key, value in step.items():
                 found = None if key == "at" else self._input(key, step.places[key], value, instant(self.start + since))
                 if found is not None:
-                    gathered.add(found)
+                    self.nodes.attempt(value.place, gathered.add, found)
         return gathered.deliveries
 
     def _since(self, step: Map, latest: timedelta) -> timedelta | None:
@@ -54,7 +57,7 @@ class Steps:
             return None
         return since
 
-    def _input(self, key: str, place: Place, value: Node, at: Instant) -> Reading | SourceChange | None:
+    def _input(self, key: str, place: Place, value: Node, at: Instant) -> Recorded | None:
         source, dot, tag = key.partition(".")
         if dot:
             ref = TagRef(source, tag)
@@ -63,7 +66,26 @@ class Steps:
             )
             return self._reading(ref, value, at) if known else None
         known = source in self.tag_map.sources or self._unknown(source, place, "source", [*self.tag_map.sources])
+        if known and isinstance(value, Map) and "lot" in value:
+            return self._lot(source, value, at)
         return self._change(source, value, at) if known else None
+
+    def _lot(self, source: str, node: Map, at: Instant) -> LotMessage | None:
+        """What a source says of a lot: `{lot: L7, material: "300017", status: QA-HOLD}`."""
+        entry = self.nodes.entries(node, ("lot", "material", "status", "until", "since"), _OF_LOT)
+        if entry is None or not entry.keys() >= set(_OF_LOT):
+            return None
+        lot, material, status = (self.nodes.text(entry[key]) for key in _OF_LOT)
+        until, since = (self._moment(entry[key]) if key in entry else None for key in ("until", "since"))
+        if lot is None or material is None or status is None:
+            return None
+        said = SaidLot(material, lot, status, until)
+        found = self.nodes.attempt(node.place, lot_message, self.tag_map, said, at, since)
+        if found is None or found.source != source:
+            message = f"the map does not ask {shown(source)} for lots of {shown(material)}"
+            self.nodes.findings.error(entry["material"].place, Code.UNKNOWN_NAME, message, "see lot_status in the map")
+            return None
+        return found
 
     def _unknown(self, name: str, place: Place, what: str, names: list[str]) -> bool:
         advice = self.nodes.findings.nearest(name, names)

@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 from edge_agent.config.tagmap import Rule, TagMap
-from edge_agent.model.movement import Gap, LineState, Review
+from edge_agent.model.movement import Gap, LineState, Notice, Review
 from edge_agent.workbench.deriving import BOOKED, Derived, quantity_of
 from edge_agent.workbench.values import plain, written
 
@@ -48,6 +48,12 @@ class Movement:
     review: tuple[Doubt, ...]
     excluded: Decimal
     gaps: tuple[Gap, ...]
+    exceptions: tuple[Notice, ...] = ()
+
+    @property
+    def causes(self) -> tuple[str, ...]:
+        """Those of what was said at once of quantities that are booked, in order."""
+        return tuple(one.cause.value for one in self.exceptions)
 
     @property
     def bounds(self) -> tuple[Bounds, ...]:
@@ -62,6 +68,7 @@ class Movement:
             "review": [doubt.as_json() for doubt in self.review],
             "excluded": plain(self.excluded),
             "gaps": [_gap(gap) for gap in self.gaps],
+            "exceptions": [_exception(one) for one in self.exceptions],
         }
 
 
@@ -81,6 +88,7 @@ def _movement(rule: Rule, derived: Derived) -> Movement:
         tuple(_doubt(review) for review in derived.reviews if review.key.rule == rule.name),
         sum(excluded, Decimal(0)),
         tuple(gap for gap in derived.gaps if gap.key.rule == rule.name),
+        tuple(one for one in derived.notices if one.key.rule == rule.name),
     )
 
 
@@ -95,6 +103,15 @@ def _gap(gap: Gap) -> dict[str, Any]:
         "cause": gap.cause.value,
         "message": gap.message,
         **_span(gap.since, gap.until),
+    }
+
+
+def _exception(one: Notice) -> dict[str, Any]:
+    return {
+        "quantity": plain(one.quantity),
+        "cause": one.cause.value,
+        "message": one.message,
+        **_span(one.since, one.until),
     }
 
 

@@ -122,7 +122,9 @@ class LatchingLine:
 
     def _see(self, *, fresh: bool) -> None:
         values: dict[TagRef, Scalar] = {
-            **{COUNT: self.shown, LATCH: self.latch, ORDER: f"O{self.orders}"},
+            COUNT: self.shown,
+            LATCH: self.latch,
+            ORDER: f"O{self.orders}",
             CHANGES: self.number,
         }
         for tag, value in values.items():

@@ -16,6 +16,7 @@ from edge_agent.config.tagmap import Split
 from edge_agent.derivation import counting, latch, posting
 from edge_agent.model.movement import Flag, LineState
 from edge_agent.model.reading import Quality, Reading
+from edge_agent.model.signal_state import Latched
 from tests.derivation.latching_line import CHANGES, LATCH, MODULUS, LatchingLine, latched
 from tests.derivation.plant import ORDER, Bench
 from tests.derivation.surroundings import LOT, STATE
@@ -295,7 +296,7 @@ def is_short_by_one_unit(patch: Patch) -> None:
 
 def reads_the_latch_after_the_counter(patch: Patch) -> None:
     patch.setattr(latch, "with_count", lambda known, counts, time: known)
-    patch.setattr(counting, "with_count", lambda known, counts, time: known or latch.Latched())
+    patch.setattr(counting, "with_count", lambda known, counts, time: known or Latched())
 
 
 def never_lets_a_latch_grow_old(patch: Patch) -> None:
@@ -306,8 +307,8 @@ def gives_both_parts_to_the_old_order(patch: Patch) -> None:
     right = posting._parts
 
     def parts(*about: Any) -> Any:
-        found = list(right(*about))
-        return [(proof, part and part._replace(pairs=(found[0][1].pairs))) for proof, part in found]
+        (proof, first), *rest = right(*about)
+        return [(proof, first), *((one, part and first and part._replace(pairs=first.pairs)) for one, part in rest)]
 
     patch.setattr(posting, "_parts", parts)
 

@@ -18,9 +18,10 @@ from edge_agent.config.loader import load
 from edge_agent.config.tagmap import TagMap
 from edge_agent.derivation.engine import Engine
 from edge_agent.inbound.confirm import Confirming
-from edge_agent.inbound.context import Telling
+from edge_agent.inbound.context import TellingContext
 from edge_agent.inbound.intake import Handled, Intake
-from edge_agent.model.message import Answered, ConfirmationMessage, ContextMessage
+from edge_agent.inbound.lot_status import TellingLots
+from edge_agent.model.message import Answered, ConfirmationMessage, ContextMessage, LotMessage
 from edge_agent.model.reading import Cut, Tick
 from edge_agent.pipeline import Pipeline
 from edge_agent.publishing.encoding import Renderer
@@ -97,7 +98,8 @@ class Desk:
             counts=self.counts,
         )
         book = MessageBook(database)
-        self.telling = Telling(tag_map, book, self._tell, clock)
+        self.telling = TellingContext(tag_map, book, self._tell, clock)
+        self.of_lots = TellingLots(tag_map, book, self._tell, clock)
         self.confirming = Confirming(tag_map, book, self._confirm, clock)
         self.intakes: dict[str, Intake[Any]] = {
             name: Intake(
@@ -108,10 +110,10 @@ class Desk:
                 audit=self.audit.append,
                 counted=self.counted.append,
             )
-            for name, verb in (("context", self.telling), ("confirm", self.confirming))
+            for name, verb in (("context", self.telling), ("confirm", self.confirming), ("lot-status", self.of_lots))
         }
 
-    async def _tell(self, message: ContextMessage) -> str | None:
+    async def _tell(self, message: ContextMessage | LotMessage) -> str | None:
         return (await self.pipeline.ask(message)).refused
 
     async def _confirm(self, message: ConfirmationMessage) -> Answered | None:

@@ -86,7 +86,7 @@ def test_all_goes_with_qos_1_and_only_the_state_is_retained() -> None:
     }
 
 
-_ASKED = {"receiver": ("replay", "ack", "positions"), "plant": ("context", "confirm")}
+_ASKED = {"receiver": ("replay", "ack", "positions"), "plant": ("context", "confirm", "lot-status")}
 
 
 @pytest.mark.parametrize(

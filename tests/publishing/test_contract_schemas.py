@@ -20,6 +20,7 @@ from edge_agent.inbound.acks import Ack
 from edge_agent.inbound.command import read_command
 from edge_agent.inbound.confirm import Confirm
 from edge_agent.inbound.context import Context
+from edge_agent.inbound.lot_status import LotStatus
 from edge_agent.inbound.payload import PayloadRefused
 from edge_agent.inbound.positions import Positions
 from edge_agent.inbound.replay import Replay, parse
@@ -37,6 +38,7 @@ _COMMANDS: dict[str, type[BaseModel]] = {
     "positions": Positions,
     "context": Context,
     "confirm": Confirm,
+    "lot-status": LotStatus,
 }
 _WITH_EXAMPLES = sorted(name for name in types() if name.startswith("cmd.") or name == "stock.discrepancy")
 

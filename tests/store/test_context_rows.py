@@ -9,7 +9,7 @@ from pathlib import Path
 
 from edge_agent.model.movement import LineState
 from edge_agent.model.outcome import EpochMark, LineMark, Outcome
-from edge_agent.model.state import RuleState, State, StockLots
+from edge_agent.model.state import LotStatus, LotStatuses, RuleState, State, StockLots
 from edge_agent.store import checkpoint
 from edge_agent.store.checkpoint import Checkpoint
 from edge_agent.store.database import Database
@@ -48,3 +48,13 @@ async def test_after_a_restore_no_lot_at_a_location_is_known(opened: Opener) -> 
 
     await database.transaction(checkpoint.mark_restored)
     assert (await Checkpoint(database).load()).lots == {"SILO|300017": StockLots(((None, Decimal("4.5")),))}
+
+
+async def test_after_a_restore_nobody_has_told_of_a_lot(opened: Opener) -> None:
+    database = await opened()
+    told = {"300017/7": LotStatuses((("L1", (LotStatus("RELEASED", AT, AT), LotStatus("QA-HOLD", AT))),))}
+    await UnitOfWork(database).commit(replace(booked(0, 3), changed=State(statuses=told)), render, AT)
+    assert (await Checkpoint(database).load()).statuses == told
+
+    await database.transaction(checkpoint.mark_restored)
+    assert (await Checkpoint(database).load()).statuses == {}

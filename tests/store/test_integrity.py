@@ -27,6 +27,8 @@ from edge_agent.model.state import (
     ContainerLots,
     ContextState,
     Departure,
+    LotStatus,
+    LotStatuses,
     Pipe,
     RuleState,
     SeenState,
@@ -345,6 +347,12 @@ STATES = st.builds(
     containers=st.dictionaries(st.just("m"), st.builds(ContainerLots, st.just((("P1", "B7"),)))),
     sent=st.dictionaries(st.just("r"), st.just(SentLines((Sent(line(0, 3).key, Decimal("2.50"), AT, AT, 1, 0, 3),)))),
     seen=st.dictionaries(st.just("r/7"), st.builds(SeenState, _PASSED, _PASSED)),
+    statuses=st.dictionaries(
+        st.just("m/7"),
+        st.builds(
+            LotStatuses, st.just((("B7", (LotStatus("QA-HOLD", AT), LotStatus("RELEASED", AT, AT, AT))), ("B8", ())))
+        ),
+    ),
 )
 _MAPPINGS = {"rule": "rules", "source": "sources", "cadence": "cadences", "context": "contexts"} | {
     "condition": "conditions",
@@ -353,6 +361,8 @@ _MAPPINGS = {"rule": "rules", "source": "sources", "cadence": "cadences", "conte
     "lots": "lots",
     "containers": "containers",
     "sent": "sent",
+    "seen": "seen",
+    "statuses": "statuses",
 }
 
 

@@ -9,14 +9,13 @@ no number, have machines of their own (`confirmed_bits`, `confirmed_ring`) with 
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from edge_agent.config.signals import Handshake, Kind
+from edge_agent.config.signals import Handshake
+from edge_agent.derivation.confirmed_block import called, fingerprint, legible, own_number, read
 from edge_agent.model.confirmation import Block, Result
 from edge_agent.model.movement import Cause, Flag
-from edge_agent.model.reading import Quality, Reading
 from edge_agent.model.signal_state import HandshakeState
 from edge_agent.model.state import EPOCH_LEAP
 
@@ -28,7 +27,6 @@ RECENT = 16
 _MARK = 16
 _LARGEST = frozenset((1 << bits) - 1 for bits in (15, 16, 31, 32, 63, 64))
 """The largest whole numbers of the types that PLCs have."""
-_COUNTED = {Kind.BITS: "request", Kind.RING: "entry", Kind.EVENT: "event"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,12 +135,6 @@ def released(_handshake: Handshake, state: HandshakeState, number: int) -> Hands
     return replace(state, released=True) if state.latest == number else state
 
 
-def fingerprint(handshake: Handshake, block: Block) -> str:
-    """SHA-256 (hex) over what the block says: equal contents of one number are the same transaction."""
-    parts = [f"{tag}={_shown(block.values.get(tag))}" for tag in handshake.contents]
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
-
-
 def is_known(state: HandshakeState, content: str) -> bool:
     """Whether one of the latest blocks said the same."""
     return content[:_MARK] in state.recent
@@ -163,40 +155,6 @@ def doubtful(handshake: Handshake, state: HandshakeState, *, known: bool) -> int
     if handshake.is_named:
         return state.doubtful if known else 0
     return max(0, state.doubtful - 1)
-
-
-def legible(handshake: Handshake, block: Block) -> bool:
-    """Whether every tag of the block could be read; what could not proves no other content."""
-    readings = [block.values.get(tag) for tag in handshake.contents]
-    return all(reading is not None and reading.quality is Quality.GOOD for reading in readings)
-
-
-def _shown(reading: Reading | None) -> str:
-    return "?" if reading is None or reading.quality is not Quality.GOOD else repr(reading.value)
-
-
-def _said(reading: Reading | None) -> str:
-    """What stands there instead, for people. What the tag's `range` refuses is marked bad as well."""
-    if reading is None:
-        return ": not read"
-    number = isinstance(reading.value, int | Decimal) and not isinstance(reading.value, bool)
-    if number and reading.quality is Quality.BAD:
-        return f": {reading.value}, of bad quality or beyond its range"
-    shown = "no value" if reading.value is None else reading.value if number else repr(reading.value)
-    return f": {shown}, {reading.quality}"
-
-
-def own_number(handshake: Handshake, block: Block) -> int | None:
-    """The PLC's own number of a block; None where it has none, or none that can be read."""
-    reading = None if handshake.number is None else block.values.get(handshake.number)
-    return reading.value if reading is not None and isinstance(reading.value, int) else None
-
-
-def called(handshake: Handshake, block: Block, count: int) -> str:
-    """The movement as people find it in the PLC: by its own number, else by ours of requests, entries, events."""
-    counted = handshake.kind is Kind.TRANSACTION_COUNTER
-    number = block.number if counted else own_number(handshake, block)
-    return f"{_COUNTED[handshake.kind]} {count}" if number is None else f"number {number}"
 
 
 def follows(handshake: Handshake, state: HandshakeState, block: Block) -> tuple[tuple[Finding, ...], int | None]:
@@ -320,28 +278,6 @@ def judge(
     return Verdict(
         replace(state, content=content, result=result, released=answered), (doubt,), None if answered else result
     )
-
-
-def read(handshake: Handshake, block: Block) -> tuple[int | Decimal | None, str | None, str | None]:
-    """(quantity, container, what is wrong): a quantity only where it can be read as a positive number."""
-    reading = block.values.get(handshake.quantity)
-    container, fault = _container(handshake, block)
-    value = reading.value if reading is not None and reading.quality is Quality.GOOD else None
-    if isinstance(value, bool) or not isinstance(value, int | Decimal):
-        return None, container, f"{handshake.quantity} is not a good number{_said(reading)}"
-    counts = handshake.counts(value)
-    if counts <= 0:
-        return None, container, f"{handshake.quantity} is {value}, not a positive quantity"
-    return counts, container, fault
-
-
-def _container(handshake: Handshake, block: Block) -> tuple[str | None, str | None]:
-    if handshake.container is None:
-        return None, None
-    reading = block.values.get(handshake.container)
-    if reading is None or reading.quality is not Quality.GOOD or not isinstance(reading.value, str):
-        return None, f"{handshake.container} is not good text{_said(reading)}"
-    return reading.value.strip() or None, None
 
 
 def _same_number(handshake: Handshake, state: HandshakeState, block: Block, content: str) -> Verdict:

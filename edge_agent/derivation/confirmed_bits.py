@@ -12,6 +12,7 @@ from dataclasses import replace
 from edge_agent.config.signals import Handshake
 from edge_agent.derivation import confirmed
 from edge_agent.derivation.confirmed import RECENT, UNKNOWN, Finding, Place, Skipped, Suspicion, Verdict
+from edge_agent.derivation.confirmed_block import called, fingerprint, legible, own_number, read
 from edge_agent.model.confirmation import Block, Result
 from edge_agent.model.movement import Cause
 from edge_agent.model.signal_state import HandshakeState, Phase
@@ -22,7 +23,7 @@ _COMMITTED = frozenset({Phase.OPEN, Phase.WITHDRAWN})
 
 def confirm(handshake: Handshake, state: HandshakeState | None, block: Block) -> Verdict:
     """Take one coherent block in. A block whose ack tag could not be read must not be passed here."""
-    content = confirmed.fingerprint(handshake, block)
+    content = fingerprint(handshake, block)
     if state is None:
         return _first_sight(handshake, block, content)
     if state.restored:
@@ -32,7 +33,7 @@ def confirm(handshake: Handshake, state: HandshakeState | None, block: Block) ->
 
 def _high(handshake: Handshake, state: HandshakeState, block: Block, content: str) -> Verdict:
     """A request: what it is, its number says, or else the phase of the latest one."""
-    unread = state.phase in _COMMITTED and not state.restarted and not confirmed.legible(handshake, block)
+    unread = state.phase in _COMMITTED and not state.restarted and not legible(handshake, block)
     same = content == state.content or unread  # what could not be read just now proves no other content
     if handshake.number is not None and not block.acknowledged:
         return _numbered(handshake, state, block, content, same=same)
@@ -103,7 +104,7 @@ def _numbered(handshake: Handshake, state: HandshakeState, block: Block, content
         after, anew = confirmed.repeated(handshake, state, block, latest=same)
         after = after if same else replace(after, content=content, result=Result.DONE)
         return Verdict(_at(after, Phase.OPEN), anew, Result(after.result))
-    number = confirmed.own_number(handshake, block)
+    number = own_number(handshake, block)
     if state.sequence is not None and number in {None, state.sequence}:
         why = f"has the number {state.sequence} of the one before, and other content"
         doubt = _doubt(handshake, state, block, content, Cause.CONFLICT, why=why)
@@ -116,7 +117,7 @@ def _answered(handshake: Handshake, state: HandshakeState, block: Block, content
     """A request after our acknowledgement was written, and none was seen to end."""
     if block.acknowledged:
         # a PLC may empty the block before it takes the request back
-        whole = confirmed.legible(handshake, block) and confirmed.read(handshake, block)[2] is None
+        whole = legible(handshake, block) and read(handshake, block)[2] is None
         if block.fell or (whole and not same):
             why = "came again, or changed, while the acknowledgement of the one before stood"
             return _doubt(handshake, state, block, content, Cause.CONFLICT, why=why)
@@ -190,12 +191,12 @@ def _doubt(
     handshake: Handshake, state: HandshakeState, block: Block, content: str, cause: Cause, *, why: str
 ) -> Verdict:
     """A transaction of its own if it is one: a person decides."""
-    quantity, container, _ = confirmed.read(handshake, block)
+    quantity, container, _ = read(handshake, block)
     result = Result.CONFLICT if cause is Cause.CONFLICT else Result.IN_REVIEW
     doubts = _doubts(handshake, state) and confirmed.is_known(state, content)
     after = replace(_next(state, content), result=result, restarted=doubts, repeated=False)
     place = Place(after.epoch, after.latest - 1, after.latest)
-    doubt = Suspicion(place, cause, quantity, container, f"{confirmed.called(handshake, block, after.latest)} {why}")
+    doubt = Suspicion(place, cause, quantity, container, f"{called(handshake, block, after.latest)} {why}")
     phase = Phase.ANSWERED if block.acknowledged else Phase.OPEN
     return Verdict(_at(after, phase), (doubt,), None if block.acknowledged else result)
 

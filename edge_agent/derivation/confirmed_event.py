@@ -11,6 +11,7 @@ from dataclasses import replace
 from edge_agent.config.signals import Handshake
 from edge_agent.derivation import confirmed
 from edge_agent.derivation.confirmed import UNKNOWN, Skipped, Verdict
+from edge_agent.derivation.confirmed_block import fingerprint
 from edge_agent.model.confirmation import Block, Result
 from edge_agent.model.movement import Cause
 from edge_agent.model.signal_state import HandshakeState
@@ -27,7 +28,7 @@ def confirm(handshake: Handshake, state: HandshakeState | None, block: Block) ->
         return _begins(state, begun)
     if block.event in begun.recent or block.conflicting:
         return Verdict(begun, (), Result.DONE)
-    content = confirmed.fingerprint(handshake, block)
+    content = fingerprint(handshake, block)
     taken = replace(begun, latest=begun.latest + 1, recent=(*begun.recent, block.event)[-RECENT:])
     return confirmed.judge(handshake, taken, block, content)
 

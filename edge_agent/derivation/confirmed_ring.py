@@ -12,6 +12,7 @@ from dataclasses import replace
 from edge_agent.config.signals import Handshake
 from edge_agent.derivation import confirmed
 from edge_agent.derivation.confirmed import UNKNOWN, Place, Skipped, Suspicion, Verdict
+from edge_agent.derivation.confirmed_block import called, fingerprint, legible, read
 from edge_agent.model.confirmation import Block, Result
 from edge_agent.model.movement import Cause
 from edge_agent.model.signal_state import HandshakeState
@@ -20,7 +21,7 @@ from edge_agent.model.state import EPOCH_LEAP
 
 def confirm(handshake: Handshake, state: HandshakeState | None, block: Block) -> Verdict:
     """Take one entry in, or the news that none waits. A block whose tail could not be read must not be passed here."""
-    content, tail = confirmed.fingerprint(handshake, block), block.acknowledged or 0
+    content, tail = fingerprint(handshake, block), block.acknowledged or 0
     if state is None:
         return _entry(handshake, _begin(1, tail), block, content)
     if state.restored:
@@ -29,7 +30,7 @@ def confirm(handshake: Handshake, state: HandshakeState | None, block: Block) ->
     if ahead == 0:
         return _at_its_place(handshake, state, block, content)
     if ahead == handshake.modulus - 1 and block.waiting:
-        if content == state.content or not confirmed.legible(handshake, block):
+        if content == state.content or not legible(handshake, block):
             return _latest_again(handshake, state, block, content)
         message = "the tail went back by one, and another entry stands there: what else was lost is not known"
     else:
@@ -119,9 +120,9 @@ def _entry(handshake: Handshake, state: HandshakeState, block: Block, content: s
 
 
 def _doubt(handshake: Handshake, taken: HandshakeState, block: Block, cause: Cause, why: str) -> Verdict:
-    quantity, container, _ = confirmed.read(handshake, block)
+    quantity, container, _ = read(handshake, block)
     place = Place(taken.epoch, taken.latest - 1, taken.latest)
-    doubt = Suspicion(place, cause, quantity, container, f"{confirmed.called(handshake, block, taken.latest)} {why}")
+    doubt = Suspicion(place, cause, quantity, container, f"{called(handshake, block, taken.latest)} {why}")
     return Verdict(replace(taken, result=Result.IN_REVIEW), (doubt,), Result.IN_REVIEW)
 
 

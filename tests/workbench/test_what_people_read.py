@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from edge_agent.config.signals import Handshake
-from edge_agent.derivation import confirmed
+from edge_agent.derivation.confirmed_block import read
 from edge_agent.model.confirmation import Block
 from edge_agent.model.reading import Instant, Quality, Reading
 from edge_agent.workbench.maps import load_map
@@ -102,4 +102,4 @@ def test_a_pallet_whose_quantity_is_none_is_named_by_its_container_all_the_same(
         handshake.container: Reading(handshake.container, "P2", Quality.GOOD, START),
     }
 
-    assert confirmed.read(handshake, Block("pallet_out", 2, 1, values, START))[:2] == (None, "P2")
+    assert read(handshake, Block("pallet_out", 2, 1, values, START))[:2] == (None, "P2")

@@ -87,12 +87,13 @@ def _is_lost(line: LatchingLine, place: int, order: str | None) -> bool:
 def _is_settled(line: LatchingLine, place: int) -> bool:
     """Whether between the two readings around a unit there was one change, at another count than the one before.
 
-    One that came when the counter had stood already may belong to either of two readings: so none in the one before.
+    One that came when the counter had stood already may belong to either of two readings, so none in the one before;
+    nor is another delivered together with it: of both only what was latched last is looked at.
     """
     before = max((one for one in line.read if one[1] <= place), default=(0, 0))
     after = min((one for one in line.read if one[1] > place), default=(line.step, len(line.made)))
     earlier = max((step for step, _ in line.read if step < before[0]), default=0)
-    turns = [n for n, (step, _) in enumerate(line.turned) if earlier <= step <= after[0]]
+    turns = [n for n, (step, _) in enumerate(line.turned) if earlier - line.publish < step < after[0] + line.publish]
     if len(turns) != 1:
         return False
     n = turns[0]

@@ -31,7 +31,9 @@ _WAITS_FOR = {
     "condition_unknown": "its condition is known",
     "paused": "its pause has ended",
 }
-_UNCOUNTED = frozenset({"not_a_reading", "unstable", "clipped", "not_a_total", "not_compared", "not_a_block"})
+_UNCOUNTED = frozenset(
+    {"not_a_reading", "unstable", "clipped", "not_a_total", "not_a_latch", "not_compared", "not_a_block"}
+)
 """Words of the engine for what is discarded."""
 
 

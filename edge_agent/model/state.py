@@ -84,10 +84,10 @@ class RuleState:
     serial: int = 0
     excluded: Line | None = None
     pipe: Pipe | None = None
-    latched: Latched | None = None
     uncounted: Evidence | None = None
     transit: tuple[Departure, ...] = ()
     lost_until: datetime | None = None
+    latched: Latched | None = None
 
 
 @value

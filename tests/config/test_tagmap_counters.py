@@ -9,7 +9,7 @@ from fractions import Fraction
 
 import pytest
 
-from edge_agent.config.signals import Counter, Direction, Resets
+from edge_agent.config.signals import AtChange, Counter, Direction, Resets
 from edge_agent.config.tagmap import TagMap
 from edge_agent.model.reading import TagRef
 from tests.config.conftest import CONFIG, Load
@@ -109,6 +109,72 @@ def test_resets_by_order_shift_and_day_with_the_last_total(bottling_line: str, l
     spec, _ = resolved(text, load_text)
     assert spec.resets == {Resets.ORDER, Resets.SHIFT, Resets.DAY, Resets.RESTART}
     assert spec.final_tag == TagRef("filler", "preforms_last")
+
+
+ORDER = "    order: filler.order_no\n"
+
+
+def latching(text: str, latch: str = "{count: filler.latched, changes: filler.pal_seq}", more: str = "") -> str:
+    """The map whose PLC latches the counter, into tags of its own."""
+    line = next(line for line in text.splitlines() if line.lstrip().startswith("preforms_in:"))
+    added = line.replace("preforms_in", "latched").replace("Infeed", "Latched")
+    return text.replace(line, f"{line}\n{added}").replace(
+        COUNTER, f"{{tag: filler.preforms_in, {more}at_change: {latch}}}"
+    )
+
+
+def test_a_count_that_is_latched_at_the_change(bottling_line: str, load_text: Load) -> None:
+    spec, _ = resolved(latching(bottling_line), load_text)
+    assert spec.at_change == AtChange(TagRef("filler", "latched"), TagRef("filler", "pal_seq"), 1 << 32)
+
+
+@pytest.mark.parametrize(
+    ("latch", "more", "edit", "code"),
+    [
+        ("{count: filler.preforms_in, changes: filler.pal_seq}", "", ("", ""), "EA-1209"),
+        ("{count: filler.pal_cases, changes: filler.pal_seq}", "", ("", ""), "EA-1209"),
+        ("{count: filler.order_no, changes: filler.pal_seq}", "", ("", ""), "EA-1707"),
+        ("{count: filler.latched, changes: filler.order_no}", "", ("", ""), "EA-1707"),
+        ("{count: filler.latched, changes: filler.latched}", "", ("", ""), "EA-1209"),
+        ("{count: filler.latched, changes: filler.nothing}", "", ("", ""), "EA-1208"),
+        ("{count: filler.latched}", "", ("", ""), "EA-1202"),
+        ("{count: filler.latched, changes: filler.pal_seq}", "direction: up-down, ", ("", ""), "EA-1209"),
+        ("{count: filler.latched, changes: filler.pal_seq}", "resets: [order], ", ("", ""), "EA-1209"),
+        (
+            "{count: filler.latched, changes: filler.pal_seq}",
+            "",
+            ("from: L3-HOPPER", "from: L3-HOPPER\n    lag: 45 s"),
+            "EA-1209",
+        ),
+        (
+            "{count: filler.latched, changes: filler.pal_seq}",
+            "",
+            (
+                ORDER,
+                "",
+            ),
+            "EA-1209",
+        ),
+        (
+            "{count: filler.latched, changes: filler.pal_seq}",
+            "",
+            (
+                ORDER,
+                "    order: mes.order_no\n",
+            ),
+            "EA-1703",
+        ),
+    ],
+)
+def test_what_does_not_latch_is_said(
+    latch: str, more: str, edit: tuple[str, str], code: str, bottling_line: str, load_text: Load
+) -> None:
+    text = latching(bottling_line, latch, more).replace(*edit, 1) if edit[0] else latching(bottling_line, latch, more)
+    text = text.replace("sources:\n", "sources:\n  mes: {mqtt: commands}\n").replace(
+        "tags:\n", "tags:\n  mes: {order_no: {type: string}}\n", 1
+    )
+    found = load_text(text).findings
+    assert code in {one.code.value for one in found}, [one.render() for one in found]
 
 
 def test_an_up_down_counter_of_what_can_move_back(bottling_line: str, load_text: Load) -> None:

@@ -55,11 +55,14 @@ class LatchingLine:
     told_orders: set[Scalar | None] = field(default_factory=set)
     up: bool = True
     journal: Journal = field(default_factory=Journal)
+    without: Journal = field(default_factory=Journal)
+    """What is booked by a rule that does not know what is latched."""
 
     def __post_init__(self) -> None:
         sampling = timedelta(milliseconds=100) * max(self.every, 1)
         self.rule = latched(sampling=sampling)
         self.engine, self.stepwise, self.state = Engine(tag_map(self.rule)), Stepwise(tag_map(self.rule)), State()
+        self._plain, self._plain_state = Engine(tag_map(latched(sampling=sampling, at_change=None))), State()
         self.orders, self.latch = 1, self.first
         self._since: dict[TagRef, int] = dict.fromkeys((COUNT, ORDER, LATCH, CHANGES), -10_000)
         self._told: dict[TagRef, Scalar] = {}
@@ -152,3 +155,10 @@ class LatchingLine:
         assert self.stepwise.fold(self.state, inputs) == outcome
         self.journal.take(outcome)
         self.state.adopt(outcome.changed)
+        outcome = self._plain.fold(self._plain_state, [one for one in inputs if not _is_latch(one)])
+        self.without.take(outcome)
+        self._plain_state.adopt(outcome.changed)
+
+
+def _is_latch(one: Reading | SourceChange | Tick) -> bool:
+    return isinstance(one, Reading) and one.tag in {LATCH, CHANGES}

@@ -140,9 +140,9 @@ class UnitPipe:
         tags = {str(tag): tag for tag in self.engine._map.tags}
         self.state = State(
             rules=stored.get("rule", {}),  # type: ignore[arg-type]  # by the kind's name
-            contexts={tags[name]: one for name, one in stored.get("context", {}).items()},  # type: ignore[misc]  # same
-            sources=stored.get("source", {}),  # type: ignore[arg-type]  # same
-            cadences=stored.get("cadence", {}),  # type: ignore[arg-type]  # same
+            contexts={tags[name]: one for name, one in stored.get("context", {}).items()},  # type: ignore[misc]  # by the kind's name
+            sources=stored.get("source", {}),  # type: ignore[arg-type]  # by the kind's name
+            cadences=stored.get("cadence", {}),  # type: ignore[arg-type]  # by the kind's name
         )
         self.outage(0, (0,), None)
 

@@ -12,11 +12,14 @@ import pytest
 from edge_agent.config.loader import load
 from edge_agent.config.signals import Handshake, Kind
 from edge_agent.config.tagmap import Rule
+from edge_agent.model.movement import Flag
 from edge_agent.model.reading import TagRef
 from edge_agent.sources.handshake_ring import slot
 from tests.derivation.confirming_plcs import Plc
 from tests.derivation.handshake_world import World
+from tests.derivation.latching_line import LatchingLine
 from tests.derivation.plant import ACK, BOOTED, CASES, RESULT, SEQ, SSCC, handshake
+from tests.derivation.test_latched_count import audit
 from tests.plc.structured_text import Block, Record, StructuredTextError, parse
 
 FOLDER = Path(__file__).parents[2] / "docs" / "plc"
@@ -133,6 +136,53 @@ def test_the_dialects_are_one_program(name: str) -> None:
         for block in blocks
     ]
     assert sections[0] == sections[1] == sections[2]
+
+
+class StLine(LatchingLine):
+    """A line whose controller runs the program of docs/plc in the scan in which the order changes."""
+
+    def __init__(self, block: Block) -> None:
+        self.block = block
+        super().__init__(number=0)
+
+    def __post_init__(self) -> None:
+        self.latch, self.orders = self.first, 1
+        self.scan()
+        super().__post_init__()
+
+    def scan(self) -> None:
+        says: Any = self.block.variables
+        says.Order, says.Total = f"O{self.orders}", self.shown
+        self.block.scan()
+        self.latch, self.number = says.Link.CountAtChange, says.Link.Changes
+
+    def _change(self) -> None:
+        before = self.latch
+        super()._change()
+        self.latch = before
+        self.scan()
+        self.scan()  # a scan in which nothing changes latches nothing
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_with_the_count_at_a_change_every_unit_is_its_orders(dialect: str) -> None:
+    text = (FOLDER / dialect / f"EaCountAtChange.{DIALECTS[dialect]}").read_text("utf-8")
+    line = StLine(parse(text))
+    for n in range(1, 20):
+        line.run(5, (1,))
+        line.outage(50 + n, (2, 0, 1), (n,))
+        line.run(20, (1,), (7,))
+    line.run(30, (0,))
+
+    audit(line, in_step=True)
+    assert (line.number, line.journal.reviews, line.journal.flags()) == (39, {}, {Flag.SPANNED_OUTAGE})
+    assert len(line.without.reviews) == 19
+
+
+def test_the_dialects_latch_alike() -> None:
+    files = [FOLDER / dialect / f"EaCountAtChange.{DIALECTS[dialect]}" for dialect in DIALECTS]
+    blocks = [parse(file.read_text("utf-8")) for file in files]
+    assert len({(block.body, str(block.structures), str(block.sections)) for block in blocks}) == 1
 
 
 HEADER = """\

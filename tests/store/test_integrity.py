@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from edge_agent.clock import ManualClock
 from edge_agent.errors import StoreCorrupt
 from edge_agent.model.reading import Instant, Link, Quality, TagRef
-from edge_agent.model.signal_state import ConfirmationState, CounterState, HandshakeState
+from edge_agent.model.signal_state import ConfirmationState, CounterState, HandshakeState, Latched
 from edge_agent.model.state import (
     RESTORES,
     CadenceState,
@@ -309,7 +309,8 @@ HANDSHAKES = st.builds(
     released=st.booleans(),
 )
 _TAGS = st.builds(TagState, st.none() | st.integers() | st.text() | st.booleans(), st.sampled_from(Quality))
-_PIPES = st.builds(Pipe, st.none(), st.text(max_size=3), WHEN, st.just((Coming("A", None, 0, 3),)))
+_PIPES = st.builds(Pipe, st.none(), st.text(max_size=3), WHEN, st.just((Coming("A", None, 0, 3),)), st.integers(0, 9))
+_LATCHED = st.builds(Latched, st.none() | st.integers(), st.none() | WHEN, *[st.none() | st.integers()] * 3)
 CONFIRMATIONS = st.builds(
     ConfirmationState, st.integers(1, 99), st.integers(0, 9), st.integers(0, 99), st.booleans(), st.none() | WHEN
 )
@@ -327,6 +328,7 @@ STATES = st.builds(
             st.none() | _PIPES,
             st.none() | st.just(line(5, 7).evidence),
             st.just(()) | st.just((Departure(line(0, 3).key, Decimal("1.5"), "pcs", AT, late=True),)),
+            latched=st.none() | _LATCHED,
         ),
         max_size=3,
     ),

@@ -26,7 +26,7 @@ def test_json_is_the_movements_and_nothing_else(tmp_path: Path) -> None:
     code, said, errors = _derive(tmp_path, MAP, "--json")
 
     assert (code, errors) == (0, "")
-    nothing = {"unit": "pcs", "booked": {}, "review": [], "excluded": "0", "gaps": []}
+    nothing = {"unit": "pcs", "booked": {}, "review": [], "excluded": "0", "gaps": [], "exceptions": []}
     assert json.loads(said) == {
         "preforms_used": nothing,
         "bottles_made": {**nothing, "booked": {"4711": "24"}},

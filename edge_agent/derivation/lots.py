@@ -40,7 +40,7 @@ def assigned(state: State, rule: Rule, line: Line) -> tuple[Line, ...]:
     A blend stays open: its shares are known once nothing more is added to the line (`blended`).
     """
     if rule.lot_from is LotWay.CONTAINER:
-        return (replace(line, key=replace(line.key, lot=lot_in(state, line.key))),)
+        return (replace(line, key=replace(line.key, lot=line.key.lot or lot_in(state, line.key))),)
     if rule.lot_from is not LotWay.FIFO or rule.from_ is None or line.key.lot is not None:
         return (line,)
     return parted(line, oldest(stock(state, rule.from_, rule.material.number), line.quantity))

@@ -80,7 +80,11 @@ class Steps:
         if lot is None or material is None or status is None:
             return None
         said = SaidLot(material, lot, status, until)
-        found = self.nodes.attempt(node.place, lot_message, self.tag_map, said, at, since)
+        try:
+            found = lot_message(self.tag_map, said, at, since)
+        except Unfit as unfit:
+            self.nodes.findings.unfit(node.place, unfit)
+            return None
         if found is None or found.source != source:
             message = f"the map does not ask {shown(source)} for lots of {shown(material)}"
             self.nodes.findings.error(entry["material"].place, Code.UNKNOWN_NAME, message, "see lot_status in the map")

@@ -40,6 +40,8 @@ class Scada:
         self._answers: dict[str, dict[str, Any]] = {}
         self.events: dict[str, dict[str, Any]] = {}
         """Every event by its id; a second content of one fails the test."""
+        self.exceptions: dict[str, dict[str, Any]] = {}
+        """So every exception."""
 
     @classmethod
     async def connect(cls, port: int) -> Scada:
@@ -47,6 +49,7 @@ class Scada:
         made = cls(await broker.connect(Message("scada/gone", b"")))
         await made._session.subscribe(f"{BASE}/_gateway/l3-edge/cmd/+/reply", made._answered)
         await made._session.subscribe(f"{BASE}/_material/#", made._published)
+        await made._session.subscribe(f"{BASE}/_ops/exception", made._excepted)
         return made
 
     async def close(self) -> None:
@@ -59,6 +62,14 @@ class Scada:
     def _published(self, message: Received) -> None:
         body = json.loads(message.payload)
         assert self.events.setdefault(body["id"], body) == body
+
+    def _excepted(self, message: Received) -> None:
+        body = json.loads(message.payload)
+        assert self.exceptions.setdefault(body["id"], body) == body
+
+    def said(self, cause: str) -> int:
+        """How many exceptions there were for a cause."""
+        return sum(one["data"]["cause"] == cause for one in self.exceptions.values())
 
     def send(self, name: str, body: dict[str, Any]) -> str:
         """Say it once; its nonce."""
@@ -267,3 +278,45 @@ async def test_what_passed_and_what_is_on_its_way_outlives_a_kill(tmp_path: Path
         assert totals["moved/900001/4711/L3-OUT"] == 48
         assert totals["moved/900001//WH-01"] == 96
         assert (reviews, [one["container"] for one in under_way]) == ([], ["Q2"])
+
+
+_LOTS = (
+    ("PET preform 28 g, class: packaging, unit: pcs", "PET preform 28 g, class: packaging, unit: pcs, {policy}"),
+    ("from: L3-HOPPER", "from: L3-HOPPER\n    lot_from: {tag: mes.lot}"),
+)
+
+
+async def test_a_lot_on_hold_is_said_while_the_line_consumes_it(tmp_path: Path) -> None:
+    """The line counts preforms over OPC UA; MES says which lot they are of, and LIMS what may be done with it."""
+    policy = "lot_tracked: true, lot_status: {from: lims}"
+    edits = tuple((old, new.replace("{policy}", policy)) for old, new in _LOTS)
+    async with works(
+        tmp_path, ("  mes: {mqtt: commands}", "  mes: {mqtt: commands}\n  lims: {mqtt: commands}"), *edits
+    ) as made:
+        await made.run()
+        await made.ready()
+        scada = made.scada
+
+        async def lims(status: str) -> None:
+            said = {"source": "lims", "lots": [{"material": "300017", "lot": "L7", "status": status}]}
+            answer = await scada.say("lot-status", said)
+            assert (answer["taken"], answer["reason"]) == (1, None)
+
+        await lims("RELEASED")
+        await scada.say("context", {"source": "mes", "values": {"lot": "L7", "order_no": "4711"}})
+        await made.line.ask("start")
+        await until(lambda: sum(scada.sums("consumed", "300017").values()) > 20, "the lot is consumed")
+        assert scada.said("lot-blocked") == 0
+        await lims("QA-HOLD")
+        await until(lambda: scada.said("lot-blocked") > 0, "the exception arrives")
+        await made.agent.ask("kill")
+        await made.run()
+        before = len(scada.exceptions)
+        await until(lambda: len(scada.exceptions) > before and scada.said("lot-blocked") > 1, "and after the restart")
+        await lims("RELEASED")
+        await made.rest()
+        truth = (await made.line.ask("ledger"))["ledger"]
+        consumed = sum(Decimal(value) for key, value in truth.items() if key.startswith(PREFORMS))
+        await until(lambda: sum(scada.sums("consumed", "300017").values()) == consumed, "all is published")
+        assert {one["data"]["cause"] for one in scada.exceptions.values()} == {"lot-blocked"}
+        assert made.books()[1] == []

@@ -30,7 +30,7 @@ def test_json_is_the_movements_and_nothing_else(tmp_path: Path) -> None:
         "not recorded: preforms_used lacks readings of filler.preforms_in",
         "not recorded: pallet_out lacks readings of filler.pal_seq",
     ], "nobody looked there: that is not the same as nothing"
-    nothing = {"unit": "pcs", "booked": {}, "review": [], "excluded": "0", "gaps": []}
+    nothing = {"unit": "pcs", "booked": {}, "review": [], "excluded": "0", "gaps": [], "exceptions": []}
     assert json.loads(said) == {
         "preforms_used": nothing,
         "bottles_made": {**nothing, "booked": {"4711": "24"}},

@@ -122,7 +122,7 @@ def test_the_same_recording_is_the_same_bytes(tmp_path: Path) -> None:
     assert told[0] == told[1]
     found: dict[str, Any] = json.loads(told[0])
     assert list(found) == ["preforms_used", "bottles_made", "pallet_out"]
-    assert set(found["pallet_out"]) == {"unit", "booked", "review", "excluded", "gaps"}
+    assert set(found["pallet_out"]) == {"unit", "booked", "review", "excluded", "gaps", "exceptions"}
 
 
 @settings(max_examples=25)

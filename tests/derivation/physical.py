@@ -94,6 +94,7 @@ class PhysicalLine:
         self._start_known = True
         self._troubled = 0
         self._sure = 0
+        self._weighed = (0, 0)
         self._connect(BOOTED)
 
     # the truth
@@ -135,6 +136,8 @@ class PhysicalLine:
             for _ in range(units):
                 if self.register.pulse():
                     self._troubled = self.step + SETTLED
+                    if self.step < self._weighed[1]:  # it turns over while what a restart has left is being weighed
+                        self.doubtful.append((self._weighed[0], self._troubled))
             self.made.append((self.order, units))
             self.lost.append(self.register.lost - lost)
             self.total[self.order] += units
@@ -255,6 +258,7 @@ class PhysicalLine:
         self._start_time = NOON + restarted * STEP - timedelta(milliseconds=1)
         self._start_known = told
         self._connect(self._start_time if told else None)
+        self._weighed = (began, self.step + SETTLED)
         if does == "restore":
             self.run(SETTLED, pattern)
 

@@ -72,6 +72,18 @@ REGRESSIONS: list[Script] = [
         ],
         [1],
     ),
+    # It turns over while the value that a restart has left is held: a reset could show that too.
+    (
+        "700",
+        537,
+        1,
+        [
+            ("run", {"steps": 40, "pattern": (1,)}),
+            ("server_restart", {"does": "retain", "after": 44, "pattern": (1, 2, 0), "before": 33, "told": True}),
+            ("run", {"steps": 300, "pattern": (2, 3)}),
+        ],
+        [1],
+    ),
 ]
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
+from rich.console import Console
 
 from edge_agent.errors import AgentUnreachable, ConfigurationError, EdgeAgentError, Faulty
 
@@ -36,6 +37,11 @@ def fail(message: str, code: int = EXIT_FINDINGS) -> NoReturn:
     """End the command with one clear line on standard error."""
     typer.echo(f"edge-agent: {message}", err=True)
     raise typer.Exit(code)
+
+
+def verbatim_console() -> Console:
+    """No markup: orders, containers, messages and reasons come from elsewhere, and may hold brackets."""
+    return Console(highlight=False, markup=False, soft_wrap=True)
 
 
 def seconds_of(text: str, option: str) -> float:

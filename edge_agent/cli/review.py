@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from edge_agent.cli.common import DEFAULT_DATA, Data, Json, clear_errors, print_json
+from edge_agent.cli.common import DEFAULT_DATA, Data, Json, clear_errors, print_json, verbatim_console
 from edge_agent.cli.events import plain
 from edge_agent.control import ask
 from edge_agent.store.reader import DATABASE_NAME, open_reader
@@ -37,7 +37,7 @@ def list_(
     if json_:
         print_json({"reviews": found})
         return
-    console = _console()
+    console = verbatim_console()
     if not found:
         console.print("Nothing to review.")
     for one in found:
@@ -52,7 +52,7 @@ def show(name: Name, data: Data = DEFAULT_DATA, json_: Json = False) -> None:
     if json_:
         print_json(found)
         return
-    _show(_console(), found)
+    _show(verbatim_console(), found)
     for text in _evidence(found):
         typer.echo(plain(text))
 
@@ -86,11 +86,6 @@ def _answer(answer: dict[str, Any], sentence: str, *, json_: bool) -> None:
         print_json(answer)
     else:
         typer.echo(sentence)
-
-
-def _console() -> Console:
-    """No markup: orders, containers, messages and reasons come from elsewhere, and may hold brackets."""
-    return Console(highlight=False, markup=False, soft_wrap=True)
 
 
 def _show(console: Console, one: dict[str, Any]) -> None:

@@ -10,7 +10,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from edge_agent.cli.common import DEFAULT_DATA, EXIT_FINDINGS, Data, Json, clear_errors, print_json
+from edge_agent.cli.common import (
+    DEFAULT_DATA,
+    EXIT_FINDINGS,
+    Data,
+    Json,
+    clear_errors,
+    print_json,
+    verbatim_console,
+)
 from edge_agent.cli.events import plain
 from edge_agent.control import ask
 from edge_agent.errors import AgentUnreachable
@@ -48,7 +56,7 @@ def gaps(data: Data = DEFAULT_DATA, json_: Json = False) -> None:
     if json_:
         print_json({"gaps": found})
         return
-    console = _console()
+    console = verbatim_console()
     if not found:
         console.print("No gaps.")
     for one in found:
@@ -91,13 +99,8 @@ def _status(reader: Reader, live: dict[str, Any] | None) -> dict[str, Any]:
     }
 
 
-def _console() -> Console:
-    """No markup: texts from elsewhere may hold brackets."""
-    return Console(highlight=False, markup=False, soft_wrap=True)
-
-
 def _show_status(found: dict[str, Any]) -> None:
-    console = _console()
+    console = verbatim_console()
     if not found["running"]:
         console.print("The agent is not running on this directory; this is what its store says.", style="yellow")
     for name, part in found["components"].items():

@@ -132,6 +132,7 @@ class Books:
         """
         held = None
         for one in lots.assigned(self.state, rule, line):
+            # a confirmation is of one lot, as `lots.parted` parts no single movement
             held = self._held(rule, one) if isinstance(rule.signal, Handshake | Confirmation) else None
             if held is None:
                 self._pend(rule, one)
@@ -261,13 +262,10 @@ class Books:
     def _remember_sent(self, lines: tuple[Line, ...]) -> None:
         """Of rules with a context: a change of it may be told late."""
         for line in lines:
-            rule, proof = self.map.rules.get(line.key.rule), line.evidence
+            rule = self.map.rules.get(line.key.rule)
             if rule is None or not (rule.order or rule.lot_tag or rule.container or rule.only_while or rule.pause):
                 continue
-            one = Sent(
-                *(line.key, line.quantity, line.start_time, line.time),
-                *(proof.epoch, proof.from_position, proof.to_position),
-            )
+            one = Sent.of(line, line.quantity)
             self.state.sent[rule.name] = SentLines((*self.sent(rule.name), one)[-_SENT:])
 
     def exclude(self, rule: Rule, line: Line, why: str = "excluded") -> None:

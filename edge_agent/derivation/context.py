@@ -176,6 +176,14 @@ def at(history: Sequence[tuple[T, datetime]], moment: datetime) -> T | None:
     return next((found for found, since in reversed(history) if since <= moment), None)
 
 
+def pair_at(rule: Rule, state: State, moment: datetime) -> Pair:
+    """What the rule's tags said of order and lot at a moment."""
+    order, lot = (
+        at(state.contexts[tag].history, moment) if tag is not None else None for tag in (rule.order, rule.lot_tag)
+    )
+    return order, lot
+
+
 def settings_in(rule: Rule, state: State, since: datetime, until: datetime, ran: Interval | None = None) -> Within:
     """The settings that were so in (since, until]; a change exactly at `until` happened before the count was read.
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from edge_agent.config.signals import AtChange, Counter
 from edge_agent.config.tagmap import Rule
-from edge_agent.derivation.context import Part, at
+from edge_agent.derivation.context import Part, pair_at
 from edge_agent.derivation.findings import Delta
 from edge_agent.model.movement import Flag
 from edge_agent.model.signal_state import CounterState, Latched
@@ -73,7 +73,7 @@ def change_in(
         units += spec.modulus
     if not 0 <= units <= ran:
         return Change(None)
-    parts = (Part(units, (_pair(rule, state, delta.since),)), Part(ran - units, (_pair(rule, state, delta.until),)))
+    parts = (Part(units, (pair_at(rule, state, delta.since),)), Part(ran - units, (pair_at(rule, state, delta.until),)))
     return Change(tuple(part for part in parts if part.units))
 
 
@@ -93,10 +93,3 @@ def _is_near(moments: list[datetime], latched: datetime, spec: Counter) -> bool:
     """Whether the change and what was latched were shown together: two tags are sampled a moment apart."""
     together: timedelta = 2 * spec.sampling
     return all(abs(moment - latched) <= together for moment in moments)
-
-
-def _pair(rule: Rule, state: State, moment: datetime) -> tuple[str | None, str | None]:
-    order, lot = (
-        at(state.contexts[tag].history, moment) if tag is not None else None for tag in (rule.order, rule.lot_tag)
-    )
-    return order, lot

@@ -116,19 +116,11 @@ def note(tag_map: TagMap, state: State, line: Line) -> None:
     """Remember what an event has carried of a lot: a status may be told late."""
     if line.key.lot is None or asks(tag_map, line.key) is None:
         return
-    name, proof, unit = (
-        slot_of(line.key.material, line.key.lot),
-        line.evidence,
-        tag_map.materials[line.key.material].unit,
-    )
+    name, unit = slot_of(line.key.material, line.key.lot), tag_map.materials[line.key.material].unit
     quantity = line.quantity
     if line.unit != unit.name:  # what an order had left is posted in the unit's base
         quantity = plain(to_nine_decimals(quantity * unit.factor.denominator / unit.factor.numerator))
-    one = Sent(
-        *(line.key, quantity, line.start_time, line.time),
-        *(proof.epoch, proof.from_position, proof.to_position),
-    )
-    state.sent[name] = SentLines((*consumed(state, name), one)[-CONSUMED:])
+    state.sent[name] = SentLines((*consumed(state, name), Sent.of(line, quantity))[-CONSUMED:])
 
 
 def consumed(state: State, slot: str) -> tuple[Sent, ...]:

@@ -13,7 +13,7 @@ from datetime import datetime
 from itertools import pairwise
 
 from edge_agent.config.tagmap import Rule
-from edge_agent.derivation.context import Pair, Part, at
+from edge_agent.derivation.context import Pair, Part, pair_at
 from edge_agent.model.movement import Evidence
 from edge_agent.model.state import Coming, Pipe, State
 
@@ -42,11 +42,11 @@ def noted(
     if pipe is None:
         pipe = _begun(rule, state, histories, span, waiting=waiting, front=front, most=most)
     moments = sorted({moment for history in histories for _, moment in history if pipe.noted < moment <= until})
-    if _pair(rule, state, pipe.noted) != _latest(pipe):
+    if pair_at(rule, state, pipe.noted) != _latest(pipe):
         moments.insert(0, pipe.noted)  # one more at the same instant, told later
     coming = [
         Coming(
-            *_pair(rule, state, moment),
+            *pair_at(rule, state, moment),
             low=front,
             high=front + (most if moment > since else 0),
             brief=brief or moment <= since,
@@ -78,9 +78,9 @@ def _begun(
     known = max(history[0][1] for history in histories)
     changed = any(first < moment <= last for history in histories for _, moment in history)
     if known > last:
-        return Pipe(*_pair(rule, state, known), known, unknown=front + (most if known > since else 0))
+        return Pipe(*pair_at(rule, state, known), known, unknown=front + (most if known > since else 0))
     began = max(moment for history in histories for _, moment in history if moment <= last)
-    return Pipe(*_pair(rule, state, began), began, unknown=front if known > first or changed else rule.pipe)
+    return Pipe(*pair_at(rule, state, began), began, unknown=front if known > first or changed else rule.pipe)
 
 
 def came_out(pipe: Pipe, start: int, end: int) -> tuple[Pair, ...]:
@@ -139,10 +139,3 @@ def _length(waiting: Evidence | None) -> int:
 def _histories(rule: Rule, state: State) -> list[History]:
     known = [state.contexts.get(tag) for tag in (rule.order, rule.lot_tag) if tag is not None]
     return [one.history if one is not None else () for one in known]
-
-
-def _pair(rule: Rule, state: State, moment: datetime) -> Pair:
-    order, lot = (
-        at(state.contexts[tag].history, moment) if tag is not None else None for tag in (rule.order, rule.lot_tag)
-    )
-    return order, lot

@@ -130,6 +130,13 @@ class Sent:
     from_position: int
     to_position: int
 
+    @classmethod
+    def of(cls, line: Line, quantity: Decimal) -> Sent:
+        """The line, of which `quantity` is in the material's unit."""
+        proof = line.evidence
+        where = (proof.epoch, proof.from_position, proof.to_position)
+        return cls(line.key, quantity, line.start_time, line.time, *where)
+
 
 @value
 class SentLines:

@@ -14,7 +14,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from hypothesis import Phase, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_agent.config.conditions import Condition, condition
@@ -25,6 +25,7 @@ from edge_agent.derivation.engine import Engine
 from edge_agent.model.movement import Flag, LineState
 from edge_agent.model.state import State
 from tests.derivation.plant import ORDER, Journal, counter, tag_map
+from tests.derivation.planting import fails_within
 from tests.derivation.stepwise import Stepwise
 from tests.derivation.surroundings import LOT, Line, Piece
 
@@ -232,20 +233,5 @@ def short_cut_that_sees_no_condition(patch: Patch) -> None:
     ],
 )
 def test_a_planted_bug_of_context_is_found(plant: Callable[[Patch], None], monkeypatch: Patch) -> None:
-    quick = settings(
-        max_examples=600,
-        derandomize=True,
-        database=None,
-        deadline=None,
-        phases=[Phase.generate],
-        report_multiple_bugs=False,
-    )
-
-    @quick
-    @given(SCRIPTS)
-    def holds(script: Script) -> None:
-        play(script)
-
     plant(monkeypatch)
-    with pytest.raises(AssertionError):
-        holds()
+    fails_within(600, SCRIPTS, play)

@@ -8,12 +8,13 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import Phase, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_agent.derivation import pipe, posting
 from edge_agent.model.movement import Flag, LineState
 from tests.derivation.plant import ORDER, Bench, counter
+from tests.derivation.planting import fails_within
 from tests.derivation.unit_pipe import LOT, Open, Unit, UnitPipe
 
 BRIEF = 2
@@ -196,20 +197,5 @@ def asks_for_all_that_comes_out_with_what_is_open(patch: Patch) -> None:
     ],
 )
 def test_a_planted_bug_of_the_pipe_is_found(plant: Callable[[Patch], None], monkeypatch: Patch) -> None:
-    quick = settings(
-        max_examples=400,
-        derandomize=True,
-        database=None,
-        deadline=None,
-        phases=[Phase.generate],
-        report_multiple_bugs=False,
-    )
-
-    @quick
-    @given(SCRIPTS)
-    def holds(script: Script) -> None:
-        play(script)
-
     plant(monkeypatch)
-    with pytest.raises(AssertionError):
-        holds()
+    fails_within(400, SCRIPTS, play)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import Phase, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_agent.config.signals import AtChange, Direction
@@ -19,6 +19,7 @@ from edge_agent.model.reading import Quality, Reading
 from edge_agent.model.signal_state import Latched
 from tests.derivation.latching_line import CHANGES, LATCH, MODULUS, LatchingLine, latched
 from tests.derivation.plant import ORDER, Bench
+from tests.derivation.planting import fails_within
 from tests.derivation.surroundings import LOT, STATE
 from tests.derivation.test_context_oracle import RUNNING
 
@@ -340,20 +341,5 @@ def test_a_wrap_that_is_forgotten_is_found(monkeypatch: Patch) -> None:
     ],
 )
 def test_a_planted_bug_of_the_latch_is_found(plant: Callable[[Patch], None], monkeypatch: Patch) -> None:
-    quick = settings(
-        max_examples=500,
-        derandomize=True,
-        database=None,
-        deadline=None,
-        phases=[Phase.generate],
-        report_multiple_bugs=False,
-    )
-
-    @quick
-    @given(SCRIPTS)
-    def holds(script: Script) -> None:
-        play(script)
-
     plant(monkeypatch)
-    with pytest.raises(AssertionError):
-        holds()
+    fails_within(500, SCRIPTS, play)

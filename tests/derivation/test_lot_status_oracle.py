@@ -15,7 +15,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import Phase, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_agent.config.tagmap import LotPolicy
@@ -25,6 +25,7 @@ from edge_agent.derivation.lot_status import Unfit
 from edge_agent.model.movement import Cause, LineState, Notice
 from tests.derivation.lims import BOOK, HOLD, LOT, Lab, asking
 from tests.derivation.plant import AT_ONCE, EVERY_MINUTE, counter
+from tests.derivation.planting import fails_within
 
 LOTS = st.sampled_from(["L1", "L2", "L3"])
 STATUSES = st.sampled_from(["RELEASED", "RELEASED", "QA-HOLD", "QUARANTINE"])
@@ -296,20 +297,5 @@ OF_HOLD: list[Callable[[Patch], None]] = [holds_nothing, sets_free_what_was_held
     ("plant", "policy"), [*((plant, BOOK) for plant in OF_BOTH), *((plant, HOLD) for plant in OF_HOLD)]
 )
 def test_a_planted_bug_of_lots_is_found(plant: Callable[[Patch], None], policy: LotPolicy, monkeypatch: Patch) -> None:
-    quick = settings(
-        max_examples=400,
-        derandomize=True,
-        database=None,
-        deadline=None,
-        phases=[Phase.generate],
-        report_multiple_bugs=False,
-    )
-
-    @quick
-    @given(SCRIPTS)
-    def holds(script: Script) -> None:
-        play(script, policy, at_once=False)
-
     plant(monkeypatch)
-    with pytest.raises(AssertionError):
-        holds()
+    fails_within(400, SCRIPTS, lambda script: play(script, policy, at_once=False))

@@ -135,6 +135,11 @@ class Works:
             return False
         return {"filler", "broker"} <= {name for name, part in status["components"].items() if part["state"] == "up"}
 
+    async def start(self) -> None:
+        """The line starts, more than a sampling interval (100 ms) after what was said: no count can be of before it."""
+        await asyncio.sleep(0.5)
+        await self.line.ask("start")
+
     async def rest(self) -> None:
         """The line stops, and all that the agent has is published."""
         await self.line.ask("stop")
@@ -186,7 +191,7 @@ async def test_mes_says_the_order_of_what_the_line_counts(tmp_path: Path) -> Non
         await made.ready()
         first = await made.scada.say("context", {"source": "mes", "values": {"order_no": "4711"}})
         assert (first["taken"], first["reason"]) == (1, None)
-        await made.line.ask("start")
+        await made.start()
         await until(lambda: made.scada.sums("consumed", "300017").get("4711", 0) > 20, "the first order consumes")
         await made.scada.say("context", {"source": "mes", "values": {"order_no": "4712"}})
         await until(lambda: made.scada.sums("consumed", "300017").get("4712", 0) > 0, "so does the second")
@@ -304,7 +309,7 @@ async def test_a_lot_on_hold_is_said_while_the_line_consumes_it(tmp_path: Path) 
 
         await lims("RELEASED")
         await scada.say("context", {"source": "mes", "values": {"lot": "L7", "order_no": "4711"}})
-        await made.line.ask("start")
+        await made.start()
         await until(lambda: sum(scada.sums("consumed", "300017").values()) > 20, "the lot is consumed")
         assert scada.said("lot-blocked") == 0
         await lims("QA-HOLD")

@@ -162,6 +162,6 @@ class Settling:
         decisions = [one for one in found if one is not None]
         for decision in decisions:
             await self._pipeline.ask(decision)
-            detail = {"review": decision.review.id, "candidate": decision.candidate, "reason": decision.reason}
-            await self._audit.append(decision.by, "review accepted", detail)
+            about = {"review": decision.review.id, "candidate": decision.candidate, "quantity": f"{decision.booked:f}"}
+            await self._audit.append(decision.by, "review accepted", about | {"reason": decision.reason})
         return [one.review.id for one in decisions]

@@ -60,16 +60,19 @@ def show(name: Name, data: Data = DEFAULT_DATA, json_: Json = False) -> None:
 @reviews.command()
 def accept(
     name: Name,
-    candidate: Annotated[int, typer.Option(min=1, help="The number of the candidate to book.")],
     by: By,
     reason: Reason,
     *,
+    candidate: Annotated[int | None, typer.Option(min=1, help="The number of the candidate to book.")] = None,
+    quantity: Annotated[
+        str | None, typer.Option(help="What was found, in the review's unit, in place of the candidate's.")
+    ] = None,
     data: Data = DEFAULT_DATA,
     json_: Json = False,
 ) -> None:
-    """Book one candidate as an event that names its cause, the person and the reason."""
+    """Book one candidate, or what was found, as an event that names its cause, the person and the reason."""
     with clear_errors():
-        answer = ask(data, "review.accept", id=name, candidate=candidate, by=by, reason=reason)
+        answer = ask(data, "review.accept", id=name, candidate=candidate, quantity=quantity, by=by, reason=reason)
     _answer(answer, f"{name}: booked {answer['quantity']} {answer['unit']}", json_=json_)
 
 
@@ -107,4 +110,5 @@ def _evidence(one: dict[str, Any]) -> Iterator[str]:
     yield f"  opened {one['opened']} as event {event['name'] or '(pruned since)'}, id {event['id']}"
     if one["decided"] is not None:
         chosen = "" if one["candidate"] is None else f" candidate {one['candidate']}"
+        chosen += "" if one["booked"] is None else f", {one['booked']} {one['unit']}"
         yield f"  {one['status']}{chosen} by {one['decided_by']} at {one['decided']}: {one['reason']}"

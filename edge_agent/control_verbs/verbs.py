@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from decimal import Decimal
 from typing import Any
 
 from edge_agent.clock import Clock
 from edge_agent.config.signals import Counter
 from edge_agent.config.tagmap import Rule
-from edge_agent.control_verbs.fields import text
+from edge_agent.control_verbs.fields import number, quantity, text
+from edge_agent.derivation.messages import is_placed
 from edge_agent.errors import ControlError
-from edge_agent.model.movement import Decision, Verdict
+from edge_agent.model.movement import Decision, Review, Verdict
 from edge_agent.model.reading import Cut
 from edge_agent.model.signal_state import CounterState, SignalState
 from edge_agent.pipeline import Pipeline
@@ -85,37 +87,59 @@ class Verbs:
         return {"events": len(outcome.events)}
 
     async def accept(self, request: Mapping[str, Any], asker: str) -> Mapping[str, Any]:
-        """Book one candidate of a review under a person's name and reason."""
-        candidate = request.get("candidate")
-        if isinstance(candidate, bool) or not isinstance(candidate, int):
-            raise ControlError("candidate must be a number, counted from 1")
-        return await self._decide(request, asker, Verdict.ACCEPTED, candidate)
+        """Book one candidate of a review, or what a person found in its place, under a person's name and reason."""
+        candidate = None if request.get("candidate") is None else number(request, "candidate")
+        found = None if request.get("quantity") is None else quantity(request["quantity"], "quantity")
+        if candidate is None and found is None:
+            raise ControlError("say which candidate happened, or the quantity that was found")
+        return await self._decide(request, asker, Verdict.ACCEPTED, candidate, found)
 
     async def reject(self, request: Mapping[str, Any], asker: str) -> Mapping[str, Any]:
         """Close a review without booking anything, under a person's name and reason."""
-        return await self._decide(request, asker, Verdict.REJECTED, None)
+        return await self._decide(request, asker, Verdict.REJECTED)
 
     async def _decide(
-        self, request: Mapping[str, Any], asker: str, verdict: Verdict, candidate: int | None
+        self,
+        request: Mapping[str, Any],
+        asker: str,
+        verdict: Verdict,
+        candidate: int | None = None,
+        found: Decimal | None = None,
     ) -> Mapping[str, Any]:
         name, by, reason = (text(request, key) for key in ("id", "by", "reason"))
         review = await self._ledger.open_review(name)
         if review.key.rule not in self._rules:
             raise ControlError(f"rule {review.key.rule} is gone from the tag map; put it back to decide {name}")
-        if candidate is not None and not 1 <= candidate <= len(review.candidates):
+        if found is not None:
+            candidate = _place(self._rules[review.key.rule], review, candidate)
+        if candidate is not None and candidate > len(review.candidates):
             raise ControlError(f"review {name} has candidates 1 to {len(review.candidates)}, not {candidate}")
-        decision = Decision(review, verdict, candidate, by, reason, self._clock.now().wall)
+        decision = Decision(review, verdict, candidate, by, reason, self._clock.now().wall, found)
         outcome = await self._pipeline.ask(decision)
-        detail = {"review": name, "candidate": candidate, "by": by, "reason": reason}
+        booked = None if decision.booked is None else f"{decision.booked:f}"
+        detail = {"review": name, "candidate": candidate, "quantity": booked, "by": by, "reason": reason}
         await self._audit.append(asker, f"review {verdict}", detail)
-        chosen = review.candidates[candidate - 1] if candidate is not None else None
         return {
             "review": name,
             "verdict": str(verdict),
-            "quantity": None if chosen is None else str(chosen.quantity),
+            "quantity": booked,
             "unit": review.line.unit,
             "events": len(outcome.events),
         }
+
+
+def _place(rule: Rule, review: Review, candidate: int | None) -> int:
+    """The candidate whose order, lot and place a person's quantity is of. Raises ControlError where none can be it."""
+    if candidate is None and len({one.key for one in review.candidates}) > 1:
+        raise ControlError(
+            f"the candidates of {review.id} are not of one order, lot and place: say whose it is, by number"
+        )
+    chosen = candidate or 1
+    if chosen <= len(review.candidates) and not is_placed(rule, review.candidates[chosen - 1].key):
+        raise ControlError(
+            f"{review.id} does not say from where or to where it went: reject it, and confirm it anew with its places"
+        )
+    return chosen
 
 
 def _shown(rule: Rule, signal: SignalState) -> int | str:

@@ -378,8 +378,7 @@ class Books:
         review = decision.review
         self.outcome.decisions.append(decision)
         cadence = rules[review.key.rule].cadence
-        chosen = review.candidates[decision.candidate - 1] if decision.candidate is not None else None
-        quantity = Decimal(0) if chosen is None else chosen.quantity if decision.quantity is None else decision.quantity
+        chosen, quantity = decision.chosen, decision.booked or Decimal(0)
         self.outcome.events.append(EventDraft(EventType.DECIDED, OPS_STREAM, decision.at, about=decision))
         if decision.verdict is Verdict.ACCEPTED and chosen is not None and quantity > 0:
             line = replace(review.line, key=chosen.key, quantity=quantity, source_quantity=quantity)

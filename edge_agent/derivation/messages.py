@@ -13,6 +13,7 @@ from decimal import Decimal
 from pydantic import TypeAdapter
 
 from edge_agent.config.devices import Unit
+from edge_agent.config.signals import Confirmation
 from edge_agent.config.tagmap import Rule, TagMap
 from edge_agent.derivation import certain, once_per
 from edge_agent.derivation.amounts import TOO_MUCH, exact
@@ -21,7 +22,7 @@ from edge_agent.derivation.context import Attribution, attribute, settings_in
 from edge_agent.derivation.lost_store import begun_anew, note_restore
 from edge_agent.model.confirmation import Result
 from edge_agent.model.message import Answered, ConfirmationMessage
-from edge_agent.model.movement import Candidate, Cause, EventType, Evidence, Flag, Line
+from edge_agent.model.movement import Candidate, Cause, EventType, Evidence, Flag, Key, Line
 from edge_agent.model.outcome import EpochMark, NaturalKey
 from edge_agent.model.reading import Instant
 from edge_agent.model.signal_state import ConfirmationState
@@ -191,6 +192,13 @@ def _fault(tag_map: TagMap, rule: Rule, message: ConfirmationMessage) -> str | N
     return _wrong_side(rule, message)
 
 
+def is_placed(rule: Rule, key: Key) -> bool:
+    """Whether a movement of `key` names the places its event needs. Only a message can fail to; else the map does."""
+    sides = {"from": key.from_, "to": key.to}
+    known = [sides[name] for name in _SIDES[rule.event]]
+    return not isinstance(rule.signal, Confirmation) or (None not in known and len(set(known)) == len(known))
+
+
 def _wrong_side(rule: Rule, message: ConfirmationMessage) -> str | None:
     """A side is said by the map or by the message, and by both only if they say the same."""
     for name, fixed, said in (("from", rule.from_, message.from_), ("to", rule.to, message.to)):
@@ -209,9 +217,7 @@ def _wrong_side(rule: Rule, message: ConfirmationMessage) -> str | None:
 def _doubt(work: Books, rule: Rule, line: Line, cause: Cause, message: str) -> None:
     """To review, its place in the identity kept. What no event could be made of is no candidate."""
     ways: tuple[Candidate, ...] = (once_per.nothing(line),)
-    sides = {"from": line.key.from_, "to": line.key.to}
-    known = [sides[name] for name in _SIDES[rule.event]]
-    if line.quantity > 0 and None not in known and len(set(known)) == len(known):
+    if line.quantity > 0 and is_placed(rule, line.key):
         ways = (Candidate(line.quantity, "happened as confirmed", line.key), *ways)
     work.review(
         rule, cause, ways, line, quantity_doubted=False, message=f"message {line.evidence.raw_after}: {message}"

@@ -258,7 +258,8 @@ class Verdict(StrEnum):
 class Decision:
     """A person's word on a review. `candidate` counts from 1, None when rejected.
 
-    `quantity` is what is left of the candidate's where a part of it is booked already; None for all of it.
+    `quantity`, in the unit of the review's line, takes the place of the candidate's: what a person found, or what is
+    left where a part is booked already.
     """
 
     review: Review
@@ -268,3 +269,15 @@ class Decision:
     reason: str
     at: datetime
     quantity: Decimal | None = None
+
+    @property
+    def chosen(self) -> Candidate | None:
+        """The candidate that was accepted."""
+        return None if self.candidate is None else self.review.candidates[self.candidate - 1]
+
+    @property
+    def booked(self) -> Decimal | None:
+        """How much, in the unit of the review's line; None when rejected."""
+        if self.chosen is None:
+            return None
+        return self.chosen.quantity if self.quantity is None else self.quantity

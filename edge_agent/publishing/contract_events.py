@@ -73,6 +73,7 @@ class Decision(Closed):
     reviewID: Identifier
     verdict: Verdict
     candidate: Annotated[int, Field(ge=1)] | None
+    quantity: NotRequired[Annotated[Quantity, Field(description="Of `movement.decided`: in place of the candidate's.")]]
     by: Text
     at: Timestamp
 

@@ -134,11 +134,14 @@ class DataBuilder:
 
     def _decided(self, draft: EventDraft, decision: Decision) -> form.MovementDecided:
         key = decision.review.key
+        said = _decision(decision)
+        if decision.chosen is not None and decision.quantity is not None:
+            said["quantity"] = self._lines.quantity(decision.quantity, decision.chosen.key)
         return {
             "operationsType": _operations(key),
             **self._booked(draft, key, decision.review.line.start_time),
             "reason": {"code": decision.review.cause, "text": decision.reason},
-            "decision": _decision(decision),
+            "decision": said,
         }
 
     def _exception(self, draft: EventDraft, about: Gap | Notice | Overdue) -> form.EventData:

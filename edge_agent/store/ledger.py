@@ -17,7 +17,7 @@ from edge_agent.model.movement import Cause, LineState, Review
 from edge_agent.store import reviews
 from edge_agent.store.database import Database, one_value
 from edge_agent.store.readonly import readonly
-from edge_agent.store.rows import checked, from_text
+from edge_agent.store.rows import checked, from_text, wide
 
 BOOKED = (LineState.CUT, LineState.BOOKED_BY_REVIEW, LineState.CORRECTED)
 
@@ -157,6 +157,22 @@ def totals(connection: sqlite3.Connection, states: Iterable[LineState] = BOOKED)
         if state in chosen:
             sums[key] = sums.get(key, Decimal(0)) + Decimal(quantity)
     return sums
+
+
+def booked_by(connection: sqlite3.Connection, review: Review) -> str | None:
+    """What a decided review booked, in its line's unit; None where it booked nothing.
+
+    Raises:
+        StoreCorrupt: the line does not match its hash.
+    """
+    proof = review.line.evidence
+    place = (review.key.rule, proof.epoch, wide(proof.from_position))
+    sql = f"SELECT {LINE_COLUMNS} FROM line WHERE rule = ? AND epoch = ? AND from_position = ? AND review = ?"  # noqa: S608 - fixed text
+    for *columns, digest in connection.execute(sql, (*place, review.id)):
+        checked(f"line {columns[0]}/{columns[1]}/{columns[2]}", tuple(columns), digest)
+        state, _, quantity = columns[4:7]
+        return str(quantity) if state not in {LineState.IN_REVIEW, LineState.REJECTED} else None
+    return None
 
 
 def gaps(connection: sqlite3.Connection) -> list[Mapping[str, Any]]:

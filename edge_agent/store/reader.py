@@ -88,6 +88,7 @@ class Reader:
         return _review(stored) | {
             "quantity": f"{line.quantity:f}",
             "quantity_doubted": stored.review.quantity_doubted,
+            "booked": ledger.booked_by(self._connection, stored.review),
             "evidence": _evidence(line.evidence),
             "event": self._announced(stored.event_id),
         }

@@ -286,11 +286,12 @@ class Bench:
         """Our acknowledgement has been written."""
         return self.feed(Released("pallet_out", number, self.now))
 
-    def decide(self, candidate: int | None, review: str | None = None) -> Bench:
-        """A person accepts a candidate of the only review, or rejects it (None)."""
+    def decide(self, candidate: int | None, review: str | None = None, found: Number | None = None) -> Bench:
+        """A person accepts a candidate of the only review, as it is or as much as was `found`; None rejects it."""
         one = self.journal.reviews[review] if review else next(iter(self.journal.reviews.values()))
         verdict = Verdict.REJECTED if candidate is None else Verdict.ACCEPTED
-        return self.feed(Decision(one, verdict, candidate, "anna", "looked", self.now.wall))
+        quantity = None if found is None else Decimal(found)
+        return self.feed(Decision(one, verdict, candidate, "anna", "looked", self.now.wall, quantity))
 
     @property
     def excluded(self) -> Number:

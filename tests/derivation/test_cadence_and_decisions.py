@@ -122,10 +122,12 @@ def test_every_review_and_gap_is_announced_on_ops() -> None:
     [
         (lambda b: b.decide(2), 4000, [[4000]]),
         (lambda b: b.decide(3), 64_536, [[64_536]]),
+        (lambda b: b.decide(3, found=4_100), 4_100, [[4_100]]),
+        (lambda b: b.decide(1, found=17), 17, [[17]]),
         (lambda b: b.decide(1), 0, []),
         (lambda b: b.decide(None), 0, []),
     ],
-    ids=["one candidate", "another", "the candidate 0", "rejected"],
+    ids=["one candidate", "another", "found instead", "found instead of nothing", "the candidate 0", "rejected"],
 )
 def test_a_decision_on_a_doubtful_quantity(
     decide: Callable[[Bench], Bench], booked: int, events: list[list[int]]

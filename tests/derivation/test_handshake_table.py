@@ -301,6 +301,18 @@ def test_what_a_person_decides_takes_the_numbers_place() -> None:
     assert isinstance(bench.material_events()[0].about, Decision)
 
 
+def test_what_failed_its_check_is_booked_as_a_person_found_it() -> None:
+    bench = Bench(handshake()).block(7, 7).block(8, 7, cases=-1)
+    assert bench.doubts() == [("failed-check", [0])]
+
+    bench.decide(1, found=936)
+    assert bench.booked == 936
+    (line,) = bench.material_events()[0].lines
+    assert (line.key.container, str(line.source_quantity), line.source_unit) == ("P1", "936", "pcs")
+    assert [mark.state for mark in bench.journal.lines.values()] == [LineState.BOOKED_BY_REVIEW]
+    assert bench.block(9, 8, cases=1).booked == 936 + 24
+
+
 def test_the_time_of_the_block_is_the_devices() -> None:
     bench = Bench(handshake()).block(7, 7).after(60).block(8, 7, age=2)
 

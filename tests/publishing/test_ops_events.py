@@ -63,6 +63,14 @@ def test_a_decision_is_an_event_of_its_own(verdict: Verdict, candidate: int | No
     assert render(_draft(EventType.DECIDED, decision)).topic.endswith("/_ops/decided")
 
 
+def test_what_a_person_found_is_said_with_the_decision() -> None:
+    found = Decision(REVIEW, Verdict.ACCEPTED, 1, "a.smith", "counted", NOON, Decimal(93))
+    said = data_of(_draft(EventType.DECIDED, found))["decision"]
+
+    assert (said["candidate"], said["quantity"]) == (1, {"quantityString": "93", "unitOfMeasure": "H87"})
+    assert "quantity" not in data_of(_draft(EventType.DECIDED, replace(found, quantity=None)))["decision"]
+
+
 def test_a_voided_number_is_accounted_for() -> None:
     voided = Voided(
         source("routine"), 17, CAUSE, "io.edgeagent.material.consumed.v1", "ab" * 32, "too large", "cd" * 32

@@ -22,6 +22,7 @@ from edge_agent.errors import ControlError
 from edge_agent.mqtt.network import PahoBroker
 from edge_agent.store.reader import DATABASE_NAME, open_reader
 from edge_agent_simulators.control import Process
+from tests.cli.shop import run
 from tests.inbound.speaking import spoken_text
 from tests.kill.harness import Template
 from tests.publishing.brokers import until
@@ -239,6 +240,42 @@ async def test_scada_confirms_once_whatever_happens(tmp_path: Path, point: str) 
         totals, reviews, _ = made.books()
         assert totals["moved/900001/4711/L3-OUT"] == 8 * 48
         assert sorted(one["cause"] for one in reviews) == ["conflict", "failed-check"]
+
+
+async def test_what_failed_its_check_is_booked_as_it_was_found(tmp_path: Path) -> None:
+    """A pallet stands there, of which SCADA said -1: somebody counts it. Its places must be known, and whose it is."""
+    async with works(tmp_path, ("    to: WH-01\n    order: mes.order_no", "    order: mes.order_no")) as made:
+        await made.run()
+        await made.ready()
+        await made.scada.say("context", {"source": "mes", "values": {"order_no": "4711"}})
+        for number, to in ((1, "WH-01"), (2, None)):
+            told = _movement(number, quantity="-1", **({} if to is None else {"to": to}))
+            assert (await made.scada.say("confirm", told))["review"] == f"agv_out/1/{number}"
+
+        async def accept(name: str, **word: Any) -> dict[str, Any]:
+            who = {"id": name, "by": "A. Kern", "reason": "counted in the aisle"}
+            return await asyncio.to_thread(ask, made.data, "review.accept", **who, **word)
+
+        with pytest.raises(ControlError, match="say which candidate happened, or the quantity that was found"):
+            await accept("agv_out/1/1")
+        with pytest.raises(ControlError, match="above 0"):
+            await accept("agv_out/1/1", quantity="-2")
+        with pytest.raises(ControlError, match="candidates 1 to 1, not 2"):
+            await accept("agv_out/1/1", quantity="93", candidate=2)
+        with pytest.raises(ControlError, match=r"agv_out/1/2 does not say from where or to where it went: reject it"):
+            await accept("agv_out/1/2", quantity="93")
+        who = ("--by", "A. Kern", "--reason", "counted in the aisle", "--data", made.data)
+        said = await run("review", "accept", "agv_out/1/1", "--quantity", "93", *who)
+        assert (said.exit_code, said.stdout) == (0, "agv_out/1/1: booked 93 pcs\n")
+        with pytest.raises(ControlError, match=r"accepted already, by A\. Kern"):
+            await accept("agv_out/1/1", quantity="93")
+        await until(lambda: len(made.scada.moved()) == 1, "it is published")
+        assert made.scada.sums("moved", "900001") == {"4711": 2 * 93}, (
+            "a line for where it left, and one for where it is"
+        )
+        for name, whole in (("agv_out/1/1", "accepted candidate 1, 93 pcs by A. Kern at "), ("agv_out/1/2", "opened ")):
+            assert f"\n  {whole}" in (await run("review", "show", name, "--data", made.data)).stdout
+        assert made.books()[0]["moved/900001/4711/L3-OUT"] == 93
 
 
 _TRANSPORT = """  agv_left:

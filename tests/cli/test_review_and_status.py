@@ -46,7 +46,7 @@ async def test_a_decided_review_shows_who_decided_and_why(shop: Shop) -> None:
     await shop.work.commit(doubted(review()), render, NOON)
     await shop.work.commit(decided(review(), Verdict.ACCEPTED), render, NOON)
     text = (await run("review", "show", review().id, "--data", shop.data)).stdout
-    assert "accepted candidate 2 by Ada at 2026-03-04T12:00:00.000000+00:00: as the batch record says" in text
+    assert "accepted candidate 2, 20 pcs by Ada at 2026-03-04T12:00:00.000000+00:00: as the batch record says" in text
     shown = await run_json("review", "show", review().id, "--data", shop.data)
     assert (shown["candidate"], shown["decided_by"], shown["reason"]) == (2, "Ada", "as the batch record says")
 

@@ -135,8 +135,8 @@ class DataBuilder:
     def _decided(self, draft: EventDraft, decision: Decision) -> form.MovementDecided:
         key = decision.review.key
         said = _decision(decision)
-        if decision.chosen is not None and decision.quantity is not None:
-            said["quantity"] = self._lines.quantity(decision.quantity, decision.chosen.key)
+        if decision.quantity is not None:
+            said["quantity"] = self._lines.quantity(decision.quantity, key)
         return {
             "operationsType": _operations(key),
             **self._booked(draft, key, decision.review.line.start_time),

@@ -394,6 +394,6 @@ class Envelope(Closed):
     ]
     dataschema: Annotated[str, Field(description="`$id` of the JSON Schema of `data`.")]
     datacontenttype: Literal["application/json"]
-    correlationid: NotRequired[Annotated[Text, Field(description="The same on all of one review or correction.")]]
+    correlationid: NotRequired[Annotated[Text, Field(description="The same on all events of a review or correction.")]]
     causationid: NotRequired[Annotated[EventId, Field(description="The event that led to this one.")]]
     data: Annotated[EventData, WithJsonSchema({"type": "object"})]
